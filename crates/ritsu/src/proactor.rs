@@ -1,0 +1,474 @@
+//! The proactor: takes ops, gives outcomes. The one type that ties ring, slots, blocks and descriptors together.
+//!
+//! It owns all four. Order of an op's life: `submit` (checks, takes ownership, queues) - `enter` (encodes, pushes, one system call) -
+//! `reap` (finishes, gives ownership back). Nothing calls back: `reap` hands outcomes to a sink that cannot reach the proactor.
+//! Used by one thread, the one that made it. Memory lives in `memory.rs`, the end in `drain.rs`.
+
+use crate::capability::Capability;
+use crate::config::Config;
+use crate::descriptor::{CloseStep, DescriptorId, DescriptorTable};
+use crate::error::{Fault, SetupError, SubmitError};
+use crate::identity::{Kind, Token, UserData};
+use crate::memory::Memory;
+use crate::op::{InFlight, Op, OpOptions, Scratch, Surroundings};
+use crate::outcome::{Detail, Outcome};
+use crate::ring::{Completion, Ring};
+use crate::slot::{CancelStep, Lifecycle, SlotTable};
+use crate::statistics::Statistics;
+use io_uring::opcode;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::marker::PhantomData;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+/// How often an enter that a signal cut short is repeated before the caller gets a turn.
+const INTERRUPTIONS_MAX: u32 = 16;
+
+/// What an enter came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entered {
+    /// The kernel took what it was given.
+    Done,
+    /// The kernel could not, with this errno (positive: `EINTR`, `EAGAIN`, `EBUSY`, `ENOMEM`). Nothing is lost: reap, wait a little,
+    /// enter again.
+    Retry(i32),
+}
+
+/// How an errno of `io_uring_enter(2)` is met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EnterFailure {
+    /// A signal came first: again at once.
+    Interrupted,
+    /// The time of a wait is up; nothing failed.
+    Elapsed,
+    /// Want of memory, or of room for completions: again after a reap and a little while.
+    Busy,
+    /// No errno of a ring in order: lost completions (`EBADR`), a ring that is not ours any more.
+    Broken,
+}
+
+/// Decides what an errno (positive) of `io_uring_enter(2)` means.
+fn enter_failure(errno: i32) -> EnterFailure {
+    match errno {
+        libc::EINTR => EnterFailure::Interrupted,
+        libc::ETIME => EnterFailure::Elapsed,
+        libc::EAGAIN | libc::EBUSY | libc::ENOMEM => EnterFailure::Busy,
+        _ => EnterFailure::Broken,
+    }
+}
+
+/// Owner of one `io_uring`, its op slots, its blocks and its descriptors.
+///
+/// Belongs to the thread that made it (the kernel accepts submissions from that thread only), hence neither `Send` nor `Sync`.
+/// Dropping it drains, with a short deadline; see [`drain`](Self::drain) for one of your own.
+///
+/// ```
+/// use ritsu::{Config, Op, OpOptions, Proactor, Token};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut proactor = Proactor::new(Config::default())?;
+/// proactor.submit(Token { slot: 0, generation: 0 }, Op::Nop { result: 0 }, OpOptions::default())?;
+/// proactor.enter();
+/// let mut outcomes = Vec::new();
+/// proactor.reap(16, &mut |outcome| outcomes.push(outcome));
+/// assert_eq!(outcomes[0].result, 0);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Proactor {
+    // Declared first, dropped first: the kernel lets go of all memory before any of it is freed.
+    pub(crate) ring: Ring,
+    pub(crate) slots: SlotTable<InFlight>,
+    pub(crate) memory: Memory,
+    pub(crate) descriptors: DescriptorTable<File>,
+    capability: Capability,
+    /// Ops waiting for room in the submission queue, oldest first. Withdrawn ones stay until their turn and are skipped.
+    queue: VecDeque<Token>,
+    /// Cancels waiting for room; they go before ops. Bounded by the slots: there is at most one for an op.
+    cancels: VecDeque<Token>,
+    /// Ops whose result is known without the kernel.
+    ready: VecDeque<Token>,
+    pub(crate) statistics: Statistics,
+    /// Takes nothing more.
+    pub(crate) closed: bool,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Proactor {
+    /// Makes a ring in the newest mode that the kernel has, and asks the kernel what it supports.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] names the step, the errno and the likely cause: kernel, sysctl, seccomp filter or locked-memory limit.
+    // By value: a caller that has a configuration gives it away here, and one that has none writes no ampersand.
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn new(config: Config) -> Result<Self, SetupError> {
+        let config = config.clamped();
+        let (ring, capability) = Ring::new(&config)?;
+        let slots = config.in_flight_max as usize;
+        Ok(Self {
+            ring,
+            slots: SlotTable::new(config.in_flight_max),
+            memory: Memory::new(config.registered_bytes_max),
+            descriptors: DescriptorTable::new(),
+            capability,
+            queue: VecDeque::with_capacity(slots),
+            cancels: VecDeque::new(),
+            ready: VecDeque::new(),
+            statistics: Statistics::default(),
+            closed: false,
+            not_send: PhantomData,
+        })
+    }
+
+    /// What the kernel was asked and supports.
+    #[must_use]
+    pub fn capability(&self) -> &Capability {
+        &self.capability
+    }
+
+    /// The eventfd that the kernel signals when there is something to reap. Nonblocking; to be polled, not closed.
+    #[must_use]
+    pub fn event_fd(&self) -> RawFd {
+        self.ring.event_fd()
+    }
+
+    /// Reads the eventfd, so that polling it sleeps again. Returns how often it was signalled, 0 if not at all.
+    // Most callers only want the eventfd empty.
+    #[allow(clippy::must_use_candidate)]
+    pub fn clear_event(&self) -> u64 {
+        self.ring.clear_event()
+    }
+
+    /// Accepts an op: it takes its slot, blocks and descriptor, and is queued. The kernel sees it at the next enter.
+    ///
+    /// # Errors
+    ///
+    /// The op comes back with the reason, and nothing has changed.
+    #[inline]
+    pub fn submit(&mut self, token: Token, op: Op, options: OpOptions) -> Result<(), SubmitError> {
+        match self.admit(token, &op) {
+            Ok((file, lifecycle)) => {
+                self.slots.occupy(token, InFlight { op, file, options, scratch: Scratch::None }, lifecycle);
+                match lifecycle {
+                    Lifecycle::Queued => self.queue.push_back(token),
+                    Lifecycle::Ready(_) => self.ready.push_back(token),
+                    // A close comes back into the queue when its last holder lets go.
+                    Lifecycle::Free | Lifecycle::Waiting | Lifecycle::Pushed | Lifecycle::Cancelling => {}
+                }
+                self.statistics.submitted += 1;
+                Ok(())
+            }
+            Err(error) => {
+                self.statistics.faults += 1;
+                Err(SubmitError { error, op })
+            }
+        }
+    }
+
+    /// Answers for an op that was not accepted: its slot is taken, and the next reap frees it with `result` and
+    /// [`Detail::Refused`]. So whoever numbers the ops sees one rule, that each has one final outcome. Allowed after the end, too.
+    ///
+    /// # Errors
+    ///
+    /// The slot is not free, or is of another generation: then nobody can be told.
+    pub fn refuse(&mut self, token: Token, result: i32) -> Result<(), Fault> {
+        self.slots.check(token)?;
+        let nothing = InFlight { op: Op::Nop { result: 0 }, file: -1, options: OpOptions::default(), scratch: Scratch::Refused };
+        self.slots.occupy(token, nothing, Lifecycle::Ready(result));
+        self.ready.push_back(token);
+        self.statistics.submitted += 1;
+        Ok(())
+    }
+
+    /// Asks for the end of an op. A token of another generation is ignored, and so is a second cancel. An op still queued is withdrawn:
+    /// it completes with `-ECANCELED` and has had no effect. For any other op its own completion decides whether it was cancelled.
+    /// A close is not cancelled.
+    pub fn cancel(&mut self, target: Token) {
+        if self.slots.cargo(target).is_none_or(|cargo| matches!(cargo.op, Op::Close { .. })) {
+            return;
+        }
+        match self.slots.cancel(target) {
+            CancelStep::Withdrawn => {
+                self.ready.push_back(target);
+                self.statistics.withdrawn += 1;
+            }
+            CancelStep::Send => self.cancels.push_back(target),
+            CancelStep::Nothing => {}
+        }
+    }
+
+    /// Cancels every op in flight.
+    pub fn cancel_all(&mut self) {
+        for token in self.slots.tokens() {
+            self.cancel(token);
+        }
+    }
+
+    /// Whether there is something to enter or to reap: ops or cancels queued, outcomes ready, completions or deferred work waiting.
+    #[must_use]
+    #[inline]
+    pub fn pending(&self) -> bool {
+        !self.queue.is_empty() || !self.cancels.is_empty() || !self.ready.is_empty() || self.ring.pending()
+    }
+
+    /// Pushes what fits into the submission queue and enters the kernel once, which also does deferred completion work. What did not
+    /// fit stays queued ([`pending`](Self::pending) says so).
+    #[inline]
+    pub fn enter(&mut self) -> Entered {
+        self.push();
+        self.enter_with(|ring| ring.enter(true))
+    }
+
+    /// As [`enter`](Self::enter), then sleeps until a completion arrives or the time is up.
+    pub fn enter_and_wait(&mut self, timeout: Duration) -> Entered {
+        self.push();
+        let timeout = if self.ready.is_empty() && self.queue.is_empty() { timeout } else { Duration::ZERO };
+        self.enter_with(|ring| ring.enter_and_wait(timeout))
+    }
+
+    /// Gives everything queued to the kernel without asking for completions: for a submission page that has filled up.
+    pub fn push_and_submit(&mut self) -> Entered {
+        loop {
+            self.push();
+            let entered = self.enter_with(|ring| ring.enter(false));
+            if entered != Entered::Done || (self.queue.is_empty() && self.cancels.is_empty()) {
+                return entered;
+            }
+        }
+    }
+
+    /// Hands up to `limit` outcomes to `sink`: first those known without the kernel, then completions. With each final outcome the op's
+    /// slot, blocks and descriptor are free again. Returns the number handed over.
+    #[inline]
+    pub fn reap(&mut self, limit: usize, sink: &mut dyn FnMut(Outcome)) -> usize {
+        let mut reaped = 0;
+        while reaped < limit {
+            let Some(token) = self.ready.pop_front() else { break };
+            sink(self.finish_ready(token));
+            reaped += 1;
+        }
+        while reaped < limit {
+            let Some(completion) = self.ring.next() else { break };
+            if let Some(outcome) = self.finish(&completion) {
+                sink(outcome);
+                reaped += 1;
+            }
+        }
+        reaped
+    }
+
+    /// Turns the eventfd on (while asleep) or off (while awake), with a fence. After turning it on, ask [`pending`](Self::pending) once
+    /// more before sleeping: what arrived just before is not signalled. Without effect, always on, except on x86-64.
+    pub fn signalling(&self, on: bool) {
+        self.ring.signalling(on);
+    }
+
+    /// Ops accepted whose final outcome has not been reaped.
+    #[must_use]
+    #[inline]
+    pub fn in_flight(&self) -> u32 {
+        self.slots.in_flight()
+    }
+
+    /// The counters as they are now.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            registered_bytes: self.memory.registered_bytes() as u64,
+            pool_bytes: self.memory.pool_bytes() as u64,
+            own_bytes: self.memory.own_bytes() as u64,
+            in_flight: u64::from(self.slots.in_flight()),
+            descriptors_open: u64::from(self.descriptors.open()),
+            blocks_busy: u64::from(self.memory.blocks().busy()),
+            blocks_provided: u64::from(self.memory.blocks().provided()),
+            leaked_bytes: crate::leaked_bytes(),
+            ..self.statistics
+        }
+    }
+
+    /// Takes over a file that was opened elsewhere (a pipe, a socket), to be closed by [`Op::Close`] or with the proactor.
+    ///
+    /// # Errors
+    ///
+    /// The file comes back if the table is full (2^20 - 1 files) or the proactor is closed.
+    pub fn adopt(&mut self, file: OwnedFd) -> Result<DescriptorId, OwnedFd> {
+        if self.closed {
+            return Err(file);
+        }
+        self.descriptors.insert(File::from(file)).map_err(OwnedFd::from)
+    }
+
+    /// Checks an op and takes what it names. Gives the kernel's integer of its file and where it starts.
+    #[inline]
+    fn admit(&mut self, token: Token, op: &Op) -> Result<(RawFd, Lifecycle), Fault> {
+        if self.closed {
+            return Err(Fault::Closed);
+        }
+        self.slots.check(token)?;
+        op.check()?;
+        if let Op::ReadSelect { .. } = op
+            && !self.capability.buffer_select
+        {
+            return Err(Fault::Unsupported);
+        }
+        if let Op::Close { descriptor } = op {
+            let (step, file) = self.descriptors.close(*descriptor, token).ok_or(Fault::Descriptor)?;
+            let lifecycle = if step == CloseStep::Now { Lifecycle::Queued } else { Lifecycle::Waiting };
+            return Ok((file.as_raw_fd(), lifecycle));
+        }
+        let Some(descriptor) = op.descriptor() else {
+            let answered = matches!(op, Op::Nop { result } if *result != 0) && !self.capability.nop_inject;
+            return Ok((-1, if answered { Lifecycle::Ready(-libc::EINVAL) } else { Lifecycle::Queued }));
+        };
+        let file = self.descriptors.hold(descriptor).ok_or(Fault::Descriptor)?;
+        let integer = file.as_raw_fd();
+        if let Op::Ftruncate { length, .. } = op
+            && !self.capability.ftruncate
+        {
+            return Ok((integer, Lifecycle::Ready(truncate_now(file, *length))));
+        }
+        if let Err(fault) = self.memory.claim(op, token.slot, &self.ring) {
+            let close = self.descriptors.release(descriptor);
+            debug_assert_eq!(close, None, "no close can have come between");
+            return Err(fault);
+        }
+        Ok((integer, Lifecycle::Queued))
+    }
+
+    /// Encodes cancels, then ops, as long as there is room.
+    #[inline]
+    fn push(&mut self) {
+        while let Some(target) = self.cancels.front().copied() {
+            if self.slots.is_cancelling(target) {
+                let entry = opcode::AsyncCancel::new(UserData::new(Kind::Op, target).0).build();
+                if !self.ring.push(&entry.user_data(UserData::new(Kind::Cancel, target).0)) {
+                    return;
+                }
+                self.statistics.cancels_sent += 1;
+            }
+            self.cancels.pop_front();
+        }
+        while !self.queue.is_empty() && !self.ring.is_full() {
+            let token = self.queue.pop_front().expect("looked at just above");
+            // `None`: withdrawn while it was queued.
+            if let Some(cargo) = self.slots.push(token) {
+                let entry = cargo.prep(self.memory.blocks()).user_data(UserData::new(Kind::Op, token).0);
+                let pushed = self.ring.push(&entry);
+                assert!(pushed, "there was room, and only this thread pushes");
+            }
+        }
+    }
+
+    #[inline]
+    fn enter_with(&mut self, mut enter: impl FnMut(&mut Ring) -> Result<u32, i32>) -> Entered {
+        if self.ring.overflowed() {
+            self.statistics.overflows += 1;
+        }
+        for _ in 0..INTERRUPTIONS_MAX {
+            self.statistics.enters += 1;
+            let Err(errno) = enter(&mut self.ring) else { return Entered::Done };
+            match enter_failure(errno) {
+                EnterFailure::Elapsed => return Entered::Done,
+                EnterFailure::Interrupted => self.statistics.retries += 1,
+                EnterFailure::Busy => {
+                    self.statistics.retries += 1;
+                    return Entered::Retry(errno);
+                }
+                EnterFailure::Broken => panic!("io_uring_enter failed with errno {errno}: the ring cannot be used any more"),
+            }
+        }
+        Entered::Retry(libc::EINTR)
+    }
+
+    /// Turns a completion into an outcome. `None` for a cancel's own completion and for a stale one.
+    #[inline]
+    fn finish(&mut self, completion: &Completion) -> Option<Outcome> {
+        let token = completion.user_data.token();
+        match completion.user_data.kind() {
+            Some(Kind::Op) => {}
+            Some(Kind::Cancel | Kind::Internal) => return None,
+            None => {
+                self.statistics.stale += 1;
+                return None;
+            }
+        }
+        let Some(cargo) = self.slots.complete(token) else {
+            self.statistics.stale += 1;
+            return None;
+        };
+        let mut surroundings =
+            Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned: self.closed };
+        let (result, detail) = cargo.finish(completion, &mut surroundings);
+        let more = completion.more();
+        if !more {
+            let op = &cargo.op;
+            self.memory.give_back_all(op, token.slot);
+            let held = op.descriptor();
+            self.free(token, held);
+        }
+        Some(Outcome { token, result, more, detail })
+    }
+
+    /// The outcome of an op that the kernel did not see.
+    fn finish_ready(&mut self, token: Token) -> Outcome {
+        let (cargo, result) = self.slots.ready(token).expect("an op that is ready stays until it is reaped");
+        let detail = if matches!(cargo.scratch, Scratch::Refused) { Detail::Refused } else { Detail::None };
+        self.memory.give_back_all(&cargo.op, token.slot);
+        let held = cargo.op.descriptor();
+        self.free(token, held);
+        Outcome { token, result, more: false, detail }
+    }
+
+    #[inline]
+    fn free(&mut self, token: Token, held: Option<DescriptorId>) {
+        self.slots.free(token);
+        self.statistics.completed += 1;
+        if let Some(close) = held.and_then(|descriptor| self.descriptors.release(descriptor)) {
+            self.slots.queue(close);
+            self.queue.push_back(close);
+        }
+    }
+}
+
+/// `ftruncate(2)` for kernels whose ring cannot do it. Gives 0 or a negative errno.
+fn truncate_now(file: &File, length: u64) -> i32 {
+    match file.set_len(length) {
+        Ok(()) => 0,
+        Err(error) => -error.raw_os_error().unwrap_or(libc::EINVAL),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EnterFailure, Proactor, enter_failure};
+
+    #[test]
+    fn each_errno_of_enter_is_met_in_its_own_way() {
+        let rows = [
+            (libc::EINTR, EnterFailure::Interrupted),
+            (libc::ETIME, EnterFailure::Elapsed),
+            (libc::EAGAIN, EnterFailure::Busy),
+            (libc::EBUSY, EnterFailure::Busy),
+            (libc::ENOMEM, EnterFailure::Busy),
+            (libc::EBADR, EnterFailure::Broken),
+            (libc::EBADF, EnterFailure::Broken),
+            (libc::EEXIST, EnterFailure::Broken),
+            (libc::EINVAL, EnterFailure::Broken),
+        ];
+        for (errno, expected) in rows {
+            assert_eq!(enter_failure(errno), expected, "errno {errno}");
+        }
+    }
+
+    /// Compiles only while `Proactor` is not `Send`: were it, both impls would fit and the call would be ambiguous.
+    #[test]
+    fn a_proactor_stays_on_its_thread() {
+        trait AmbiguousIfSend<A> {
+            fn check() {}
+        }
+        impl<T: ?Sized> AmbiguousIfSend<()> for T {}
+        impl<T: ?Sized + Send> AmbiguousIfSend<u8> for T {}
+        <Proactor as AmbiguousIfSend<_>>::check();
+    }
+}

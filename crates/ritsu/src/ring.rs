@@ -1,0 +1,472 @@
+//! The ring: set-up, asking the kernel what it can, push, enter, next completion, registrations. With `buffer.rs` the only file with
+//! `unsafe`.
+//!
+//! It owns the ring's descriptor and mappings and the eventfd, and nothing that an op owns. Dropping it closes the ring *without
+//! draining*: the kernel goes on writing into the memory of ops in flight (measured; `io_uring_setup(2)` promises nothing else). The
+//! proactor therefore drains first, or [`leak`](Ring::leak)s.
+//!
+//! Set-up is a ladder: the newest mode first; on `EINVAL` the next rung, on `ENOMEM` (locked memory) smaller queues.
+
+use crate::buffer::{ProvidedRing, last_errno};
+use crate::capability::{Capability, setup_error};
+use crate::config::Config;
+use crate::error::{SetupError, Stage};
+use crate::identity::{Kind, Token, UserData};
+use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
+use std::fs::File;
+use std::io::{self, Read};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+/// `IORING_SETUP_*` (`io_uring_setup(2)`).
+mod setup {
+    pub(super) const CQSIZE: u32 = 1 << 3;
+    pub(super) const CLAMP: u32 = 1 << 4;
+    pub(super) const SUBMIT_ALL: u32 = 1 << 7;
+    pub(super) const COOP_TASKRUN: u32 = 1 << 8;
+    pub(super) const TASKRUN_FLAG: u32 = 1 << 9;
+    pub(super) const SINGLE_ISSUER: u32 = 1 << 12;
+    pub(super) const DEFER_TASKRUN: u32 = 1 << 13;
+    pub(super) const NO_SQARRAY: u32 = 1 << 16;
+}
+
+/// The set-up ladder, newest first. Each rung: the flags, all of which its kernel knows.
+///
+/// Not on it, on purpose: SQPOLL and personalities (both keep old credentials after setuid), IOPOLL.
+const RUNGS: [u32; 6] = {
+    let plain = setup::CQSIZE | setup::CLAMP;
+    let all = plain | setup::SUBMIT_ALL;
+    let cooperative = all | setup::COOP_TASKRUN | setup::TASKRUN_FLAG;
+    let deferred = all | setup::SINGLE_ISSUER | setup::DEFER_TASKRUN | setup::TASKRUN_FLAG;
+    [
+        deferred | setup::NO_SQARRAY,       // Linux 6.6
+        deferred,                           // Linux 6.1
+        cooperative | setup::SINGLE_ISSUER, // Linux 6.0
+        cooperative,                        // Linux 5.19
+        all,                                // Linux 5.18
+        plain,                              // Linux 5.6
+    ]
+};
+
+/// Ops without which there is nothing to offer; all of Linux 5.6 or older.
+const NEEDED: [u8; 13] = [
+    opcode::Nop::CODE,
+    opcode::OpenAt::CODE,
+    opcode::Close::CODE,
+    opcode::Read::CODE,
+    opcode::ReadFixed::CODE,
+    opcode::Write::CODE,
+    opcode::WriteFixed::CODE,
+    opcode::Readv::CODE,
+    opcode::Writev::CODE,
+    opcode::Fsync::CODE,
+    opcode::Statx::CODE,
+    opcode::Timeout::CODE,
+    opcode::AsyncCancel::CODE,
+];
+
+/// Queues are not made smaller than this for want of locked memory; below, the cause is something else.
+const ENTRIES_FLOOR: u32 = 16;
+/// A ring that was closed gives its locked memory back only some 20 to 60 ms later (measured on Linux 6.18): so long a new one keeps
+/// trying before it says that there is none.
+const LOCKED_MEMORY_PAUSES: u32 = 20;
+const LOCKED_MEMORY_PAUSE: Duration = Duration::from_millis(5);
+/// Kernel workers for ops that cannot be served at once: at most this many for files, and for everything else. The kernel's own limits
+/// reach tens of thousands of threads for the latter.
+const WORKERS_MAX: [u32; 2] = [4, 16];
+/// `IORING_REGISTER_RING_FDS`, `IORING_UNREGISTER_RING_FDS` (Linux 5.18): enter without looking the descriptor up, 46 ns less.
+const REGISTER_RING_FDS: libc::c_uint = 20;
+const UNREGISTER_RING_FDS: libc::c_uint = 21;
+/// `IORING_NOP_INJECT_RESULT` (Linux 6.10).
+const NOP_INJECT_RESULT: u32 = 1;
+/// Buffer group number of the trial registration; real groups count from 0.
+const TRIAL_GROUP: u16 = u16::MAX;
+/// Without a time limit on enter (before Linux 5.11) the eventfd is polled, but not for longer than this: it may be turned off.
+const POLL_SLICE: Duration = Duration::from_millis(10);
+
+/// What the kernel said about one submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Completion {
+    pub(crate) user_data: UserData,
+    pub(crate) result: i32,
+    /// `IORING_CQE_F_*`.
+    flags: u32,
+}
+
+impl Completion {
+    /// Not final: `IORING_CQE_F_MORE`.
+    #[inline]
+    pub(crate) fn more(&self) -> bool {
+        cqueue::more(self.flags)
+    }
+
+    /// The buffer id the kernel chose: `IORING_CQE_F_BUFFER`.
+    #[inline]
+    pub(crate) fn selected(&self) -> Option<u16> {
+        cqueue::buffer_select(self.flags)
+    }
+}
+
+/// An entry for the submission queue. Whoever makes one vouches that all memory it names is owned by an op in its slot, or by the ring.
+pub(crate) type Entry = squeue::Entry;
+
+/// One `io_uring` and its eventfd.
+pub(crate) struct Ring {
+    uring: ManuallyDrop<IoUring>,
+    event: File,
+    /// Index of the registered ring descriptor of this thread, if there is one.
+    registered: Option<u32>,
+    wait_timeout: bool,
+    leaked: bool,
+}
+
+impl Ring {
+    /// Makes a ring as new as the kernel allows and finds out what it can do.
+    pub(crate) fn new(config: &Config) -> Result<(Self, Capability), SetupError> {
+        let (uring, step) = climb(config)?;
+        if !uring.params().is_feature_nodrop() || !uring.params().is_feature_rw_cur_pos() {
+            return Err(setup_error(Stage::Features, libc::ENOSYS));
+        }
+        let ftruncate = probe(&uring)?;
+        let event = event_file().map_err(|errno| setup_error(Stage::Event, errno))?;
+        let registered = uring.submitter().register_eventfd(event.as_raw_fd());
+        registered.map_err(|error| setup_error(Stage::RegisterEvent, errno_of(&error)))?;
+        let wait_timeout = uring.params().is_feature_ext_arg();
+        let mut ring = Self { uring: ManuallyDrop::new(uring), event, registered: None, wait_timeout, leaked: false };
+        // Both are improvements only; without them the kernel's defaults hold.
+        let _ = ring.uring.submitter().register_iowq_max_workers(&mut { WORKERS_MAX });
+        ring.registered = register_ring(ring.uring.as_raw_fd());
+        let nop_inject = ring.trial_nop()?;
+        let entries = ring.uring.submission().capacity() as u32;
+        let completion_entries = ring.uring.completion().capacity() as u32;
+        let capability = Capability {
+            rung: step,
+            setup_flags: RUNGS[step],
+            entries,
+            completion_entries,
+            defer_taskrun: RUNGS[step] & setup::DEFER_TASKRUN != 0,
+            buffer_select: ring.trial_group(),
+            nop_inject,
+            ftruncate,
+            wait_timeout,
+            signalling: cfg!(target_arch = "x86_64"),
+        };
+        Ok((ring, capability))
+    }
+
+    /// The registered eventfd, nonblocking.
+    pub(crate) fn event_fd(&self) -> RawFd {
+        self.event.as_raw_fd()
+    }
+
+    /// Reads the eventfd: how often it was signalled since the last read, 0 if not at all.
+    pub(crate) fn clear_event(&self) -> u64 {
+        let mut count = [0; 8];
+        match (&self.event).read(&mut count) {
+            Ok(8) => u64::from_ne_bytes(count),
+            _ => 0,
+        }
+    }
+
+    /// Whether the submission queue has no room.
+    #[inline]
+    pub(crate) fn is_full(&mut self) -> bool {
+        self.uring.submission().is_full()
+    }
+
+    /// Puts an entry into the submission queue. `false` if it is full.
+    #[inline]
+    pub(crate) fn push(&mut self, entry: &Entry) -> bool {
+        // SAFETY: an entry names memory of an op that stays in its slot until its final completion (see `Entry`), and the slots outlive
+        // the ring.
+        unsafe { self.uring.submission().push(entry) }.is_ok()
+    }
+
+    /// One `io_uring_enter(2)`: submits what was pushed, and with `reap` lets the kernel do deferred work and flush overflowed
+    /// completions. Gives the number submitted or an errno.
+    pub(crate) fn enter(&mut self, reap: bool) -> Result<u32, i32> {
+        let to_submit = self.uring.submission().len() as u32;
+        self.enter_raw(to_submit, 0, if reap { EnterFlags::GETEVENTS } else { EnterFlags::empty() })
+    }
+
+    /// As [`enter`](Self::enter), and sleeps until there is a completion or the time is up.
+    pub(crate) fn enter_and_wait(&mut self, timeout: Duration) -> Result<u32, i32> {
+        if !self.wait_timeout {
+            let submitted = self.enter(true)?;
+            if self.uring.completion().is_empty() {
+                poll_readable(self.event.as_raw_fd(), timeout.min(POLL_SLICE));
+            }
+            return self.enter(true).map(|again| submitted + again);
+        }
+        let timespec = types::Timespec::from(timeout);
+        let arguments = types::SubmitArgs::new().timespec(&timespec);
+        let submitted = self.uring.submitter().submit_with_args(1, &arguments);
+        submitted.map(|count| count as u32).map_err(|error| errno_of(&error))
+    }
+
+    fn enter_raw(&self, to_submit: u32, min_complete: u32, flags: EnterFlags) -> Result<u32, i32> {
+        let (descriptor, flags) = match self.registered {
+            Some(index) => (index, flags | EnterFlags::REGISTERED_RING),
+            None => (self.uring.as_raw_fd() as u32, flags),
+        };
+        let no_signal_mask = ptr::null::<libc::sigset_t>();
+        // SAFETY: the descriptor is our ring, alive as long as self; no pointer is passed. What the pushed entries name is argued in
+        // `push`.
+        let result = unsafe {
+            libc::syscall(libc::SYS_io_uring_enter, descriptor, to_submit, min_complete, flags.bits(), no_signal_mask, 0_usize)
+        };
+        if result < 0 { Err(last_errno()) } else { Ok(result as u32) }
+    }
+
+    /// The next completion, removed from the queue.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<Completion> {
+        let entry = self.uring.completion().next()?;
+        Some(Completion { user_data: UserData(entry.user_data()), result: entry.result(), flags: entry.flags() })
+    }
+
+    /// Whether the kernel holds completions back because the completion queue is full.
+    pub(crate) fn overflowed(&mut self) -> bool {
+        self.uring.submission().cq_overflow()
+    }
+
+    /// Whether another enter or reap has something to do: entries not submitted, completions not reaped, deferred work, overflow.
+    pub(crate) fn pending(&self) -> bool {
+        // SAFETY: no other view of the submission queue exists: each lives within one method of this type, and this one ends here.
+        let submission = unsafe { self.uring.submission_shared() };
+        // SAFETY: the same for the completion queue.
+        let completion = unsafe { self.uring.completion_shared() };
+        !completion.is_empty() || !submission.is_empty() || submission.taskrun() || submission.cq_overflow()
+    }
+
+    /// Turns the eventfd on or off (`IORING_CQ_EVENTFD_DISABLED`, Linux 5.8), with a full fence behind it.
+    ///
+    /// On other machines than x86-64 it stays on: there the kernel sets TASKRUN by a relaxed operation, which the fence does not order.
+    pub(crate) fn signalling(&self, on: bool) {
+        if cfg!(target_arch = "x86_64") {
+            // SAFETY: no other view of the completion queue exists (see `pending`).
+            let completion = unsafe { self.uring.completion_shared() };
+            if on {
+                completion.enable_eventfd();
+            } else {
+                completion.disable_eventfd();
+            }
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Registers a provided-buffer ring as group `group`. The error is an errno.
+    pub(crate) fn register_group(&self, provided: &ProvidedRing, group: u16) -> Result<(), i32> {
+        let address = provided.address().as_ptr() as u64;
+        // SAFETY: the mapping has `entries` entries, page aligned; it is kept until after the ring is closed, and the kernel pins its
+        // pages besides.
+        let result = unsafe { self.uring.submitter().register_buf_ring_with_flags(address, provided.entries(), group, 0) };
+        result.map_err(|error| errno_of(&error))
+    }
+
+    /// Makes the table of registered buffers, empty (Linux 5.19). The error is an errno.
+    pub(crate) fn register_fixed_table(&self, entries: u32) -> Result<(), i32> {
+        self.uring.submitter().register_buffers_sparse(entries).map_err(|error| errno_of(&error))
+    }
+
+    /// Registers a range of memory as fixed buffer `index` of the table. The error is an errno.
+    pub(crate) fn register_fixed(&self, index: u16, address: NonNull<u8>, length: usize) -> Result<(), i32> {
+        let part = libc::iovec { iov_base: address.as_ptr().cast(), iov_len: length };
+        // SAFETY: the range is part of a pool mapping, which outlives the ring; the kernel pins its pages.
+        let result = unsafe { self.uring.submitter().register_buffers_update(u32::from(index), &[part], None) };
+        result.map_err(|error| errno_of(&error))
+    }
+
+    /// Lets the ring and its mappings live for ever: the kernel may still write into the memory of ops that it holds.
+    pub(crate) fn leak(&mut self) {
+        self.leaked = true;
+    }
+
+    /// Sends a nop through the ring: proves that enter is allowed and that completions arrive, and whether a result can be injected.
+    fn trial_nop(&mut self) -> Result<bool, SetupError> {
+        const INJECTED: i32 = -libc::EXDEV;
+        let user_data = UserData::new(Kind::Internal, Token { slot: 0, generation: 0 });
+        let pushed = self.push(&nop_injecting(INJECTED).user_data(user_data.0));
+        debug_assert!(pushed, "a fresh ring has room");
+        while let Err(errno) = self.enter_raw(1, 1, EnterFlags::GETEVENTS) {
+            if errno != libc::EINTR {
+                return Err(setup_error(Stage::Trial, errno));
+            }
+        }
+        self.clear_event();
+        match self.next() {
+            Some(completion) if completion.user_data == user_data => Ok(completion.result == INJECTED),
+            _ => Err(setup_error(Stage::Trial, libc::EIO)),
+        }
+    }
+
+    fn trial_group(&self) -> bool {
+        let Ok(provided) = ProvidedRing::new(1) else { return false };
+        self.register_group(&provided, TRIAL_GROUP).is_ok() && self.uring.submitter().unregister_buf_ring(TRIAL_GROUP).is_ok()
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        if self.leaked {
+            return;
+        }
+        if let Some(index) = self.registered {
+            // The thread's table holds a reference to the ring of its own; without this the ring would stay open until the thread ends.
+            let _ = ring_descriptor(self.uring.as_raw_fd(), UNREGISTER_RING_FDS, index, 0);
+        }
+        // SAFETY: dropped here and nowhere else. The proactor has drained: no op is in the kernel.
+        unsafe { ManuallyDrop::drop(&mut self.uring) };
+    }
+}
+
+/// A nop that answers `result` (Linux 6.10; older kernels answer 0). The crate has no builder for it.
+pub(crate) fn nop_injecting(result: i32) -> Entry {
+    /// `struct io_uring_sqe` (`io_uring_enter(2)`).
+    #[repr(C)]
+    struct RawEntry {
+        opcode: u8,
+        flags: u8,
+        priority: u16,
+        descriptor: i32,
+        offset: u64,
+        address: u64,
+        length: u32,
+        op_flags: u32,
+        user_data: u64,
+        rest: [u64; 3],
+    }
+    let raw = RawEntry {
+        opcode: opcode::Nop::CODE,
+        flags: 0,
+        priority: 0,
+        descriptor: -1,
+        offset: 0,
+        address: 0,
+        length: result as u32,
+        op_flags: NOP_INJECT_RESULT,
+        user_data: 0,
+        rest: [0; 3],
+    };
+    // SAFETY: both are the 64 bytes of the kernel's entry (equal size is checked by the compiler), made of integers only.
+    unsafe { std::mem::transmute::<RawEntry, Entry>(raw) }
+}
+
+/// Takes ownership of the integer that a successful open has given.
+pub(crate) fn own_opened(result: i32) -> File {
+    debug_assert!(result >= 0);
+    // SAFETY: the kernel made this descriptor for the op that is being finished, and nobody else knows it.
+    File::from(unsafe { OwnedFd::from_raw_fd(result) })
+}
+
+/// Walks down the ladder. Gives the ring and the index of its rung.
+fn climb(config: &Config) -> Result<(IoUring, usize), SetupError> {
+    let mut rung = config.first_rung.min(RUNGS.len() - 1);
+    let mut pauses = LOCKED_MEMORY_PAUSES;
+    loop {
+        match shrink(RUNGS[rung], config) {
+            Ok(uring) => return Ok((uring, rung)),
+            Err(libc::EINVAL) if rung + 1 < RUNGS.len() => rung += 1,
+            Err(libc::ENOMEM) if pauses > 0 => {
+                pauses -= 1;
+                std::thread::sleep(LOCKED_MEMORY_PAUSE);
+            }
+            Err(errno) => return Err(setup_error(Stage::Setup, errno)),
+        }
+    }
+}
+
+/// Makes a ring of one mode, with queues half as long, and again, as locked memory demands. The error is an errno.
+fn shrink(flags: u32, config: &Config) -> Result<IoUring, i32> {
+    let (mut entries, mut completion_entries) = (config.entries, config.completion_entries);
+    loop {
+        match build(flags, entries, completion_entries) {
+            Ok(ring) => return Ok(ring),
+            Err(error) => match errno_of(&error) {
+                libc::ENOMEM if completion_entries > ENTRIES_FLOOR => {
+                    completion_entries /= 2;
+                    entries = entries.min(ENTRIES_FLOOR).max(entries / 2);
+                }
+                errno => return Err(errno),
+            },
+        }
+    }
+}
+
+fn build(flags: u32, entries: u32, completion_entries: u32) -> io::Result<IoUring> {
+    let mut builder = IoUring::builder();
+    // A child that inherited the rings could disturb them; it inherits the descriptor closed on exec anyway.
+    builder.dontfork().setup_cqsize(completion_entries).setup_clamp();
+    if flags & setup::SUBMIT_ALL != 0 {
+        builder.setup_submit_all();
+    }
+    if flags & setup::COOP_TASKRUN != 0 {
+        builder.setup_coop_taskrun();
+    }
+    if flags & setup::TASKRUN_FLAG != 0 {
+        builder.setup_taskrun_flag();
+    }
+    if flags & setup::SINGLE_ISSUER != 0 {
+        builder.setup_single_issuer();
+    }
+    if flags & setup::DEFER_TASKRUN != 0 {
+        builder.setup_defer_taskrun();
+    }
+    if flags & setup::NO_SQARRAY != 0 {
+        builder.setup_no_sqarray();
+    }
+    builder.build(entries)
+}
+
+/// Asks for the ops (`IORING_REGISTER_PROBE`, Linux 5.6; sandboxes like gVisor do not answer). Gives whether ftruncate is among them.
+fn probe(ring: &IoUring) -> Result<bool, SetupError> {
+    let mut probe = Probe::new();
+    ring.submitter().register_probe(&mut probe).map_err(|error| setup_error(Stage::Probe, errno_of(&error)))?;
+    if NEEDED.iter().all(|code| probe.is_supported(*code)) {
+        Ok(probe.is_supported(opcode::Ftruncate::CODE))
+    } else {
+        Err(setup_error(Stage::Probe, libc::ENOSYS))
+    }
+}
+
+fn event_file() -> Result<File, i32> {
+    // SAFETY: makes a new descriptor and touches nothing else.
+    let event = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+    if event < 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: just made, known to nobody else.
+    Ok(File::from(unsafe { OwnedFd::from_raw_fd(event) }))
+}
+
+/// Registers the ring's descriptor with this thread. `None` where the kernel cannot, or the thread has 16 already.
+fn register_ring(ring: RawFd) -> Option<u32> {
+    ring_descriptor(ring, REGISTER_RING_FDS, u32::MAX, ring as u64).ok()
+}
+
+/// `io_uring_register(2)` with one `struct io_uring_rsrc_update`; gives the index, which the kernel fills in.
+fn ring_descriptor(ring: RawFd, operation: libc::c_uint, index: u32, data: u64) -> Result<u32, i32> {
+    #[repr(C)]
+    struct Update {
+        offset: u32,
+        reserved: u32,
+        data: u64,
+    }
+    let mut update = Update { offset: index, reserved: 0, data };
+    // SAFETY: one properly laid out update, alive during the call.
+    let result = unsafe { libc::syscall(libc::SYS_io_uring_register, ring, operation, ptr::from_mut(&mut update), 1) };
+    if result == 1 { Ok(update.offset) } else { Err(last_errno()) }
+}
+
+fn poll_readable(descriptor: RawFd, timeout: Duration) {
+    let mut entry = libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one pollfd, alive during the call. Whatever it answers, the caller looks at the completion queue itself.
+    let _ = unsafe { libc::poll(ptr::from_mut(&mut entry), 1, timeout.as_millis() as libc::c_int) };
+}
+
+fn errno_of(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}

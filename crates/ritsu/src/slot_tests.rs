@@ -1,0 +1,207 @@
+//! Description: the life of a slot, with invented completions instead of a kernel.
+
+use super::{CancelStep, Lifecycle, SlotTable};
+use crate::error::Fault;
+use crate::identity::{GENERATION_MAX, Token};
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+fn token(slot: u32, generation: u32) -> Token {
+    Token { slot, generation }
+}
+
+fn queued(slot: u32) -> SlotTable<&'static str> {
+    let mut table = SlotTable::new(4);
+    table.occupy(token(slot, 0), "cargo", Lifecycle::Queued);
+    table
+}
+
+#[test]
+fn an_op_is_queued_pushed_completed_and_the_generation_moves_on() {
+    let mut table = queued(2);
+    assert_eq!(table.in_flight(), 1);
+    assert!(table.push(token(2, 0)).is_some());
+    assert!(table.complete(token(2, 0)).is_some());
+    table.free(token(2, 0));
+    assert_eq!(table.in_flight(), 0);
+    assert_eq!(table.check(token(2, 0)), Err(Fault::Generation));
+    assert_eq!(table.check(token(2, 1)), Ok(()));
+}
+
+#[test]
+fn an_occupied_slot_a_wrong_generation_and_an_unknown_slot_are_refused() {
+    let table = queued(1);
+    assert_eq!(table.check(token(1, 0)), Err(Fault::Occupied));
+    assert_eq!(table.check(token(0, 1)), Err(Fault::Generation));
+    assert_eq!(table.check(token(4, 0)), Err(Fault::Slot));
+}
+
+#[test]
+fn a_completion_of_an_old_generation_is_stale() {
+    let mut table = queued(0);
+    table.push(token(0, 0));
+    table.free(token(0, 0));
+    table.occupy(token(0, 1), "next", Lifecycle::Queued);
+    table.push(token(0, 1));
+    assert_eq!(table.complete(token(0, 0)), None);
+    assert_eq!(table.complete(token(0, 1)), Some(&mut "next"));
+}
+
+#[test]
+fn a_completion_for_an_op_the_kernel_never_had_is_stale() {
+    let mut table = queued(0);
+    assert_eq!(table.complete(token(0, 0)), None);
+    assert_eq!(table.complete(token(3, 0)), None);
+    assert_eq!(table.complete(token(99, 0)), None);
+}
+
+#[test]
+fn a_multishot_op_completes_many_times_and_is_freed_once() {
+    let mut table = queued(0);
+    table.push(token(0, 0));
+    for _ in 0..3 {
+        assert!(table.complete(token(0, 0)).is_some());
+        assert_eq!(table.in_flight(), 1);
+    }
+    table.free(token(0, 0));
+    assert_eq!(table.complete(token(0, 0)), None);
+}
+
+#[test]
+#[should_panic(expected = "only an occupied slot is freed")]
+fn freeing_twice_is_a_broken_invariant() {
+    let mut table = queued(0);
+    table.free(token(0, 0));
+    table.free(token(0, 0));
+}
+
+#[test]
+fn a_cancel_of_a_queued_op_withdraws_it() {
+    let mut table = queued(0);
+    assert_eq!(table.cancel(token(0, 0)), CancelStep::Withdrawn);
+    assert_eq!(table.push(token(0, 0)), None, "the kernel must not see it");
+    assert_eq!(table.cancel(token(0, 0)), CancelStep::Nothing);
+    assert_eq!(table.ready(token(0, 0)), Some((&mut "cargo", -libc::ECANCELED)));
+}
+
+#[test]
+fn a_pushed_op_is_cancelled_once_and_completes_by_itself() {
+    let mut table = queued(0);
+    table.push(token(0, 0));
+    assert_eq!(table.cancel(token(0, 0)), CancelStep::Send);
+    assert!(table.is_cancelling(token(0, 0)));
+    assert_eq!(table.cancel(token(0, 0)), CancelStep::Nothing);
+    assert!(table.complete(token(0, 0)).is_some());
+    table.free(token(0, 0));
+    assert!(!table.is_cancelling(token(0, 0)), "a cancel that comes too late is not sent");
+}
+
+#[test]
+fn a_late_cancel_does_not_reach_the_slots_next_op() {
+    let mut table = queued(0);
+    table.push(token(0, 0));
+    table.free(token(0, 0));
+    table.occupy(token(0, 1), "next", Lifecycle::Queued);
+    assert_eq!(table.cancel(token(0, 0)), CancelStep::Nothing);
+    assert!(table.push(token(0, 1)).is_some());
+}
+
+#[test]
+fn a_waiting_close_is_not_pushed_or_cancelled_before_it_is_queued() {
+    let mut table = SlotTable::new(1);
+    table.occupy(token(0, 0), "close", Lifecycle::Waiting);
+    assert_eq!(table.push(token(0, 0)), None);
+    assert_eq!(table.cancel(token(0, 0)), CancelStep::Nothing);
+    table.queue(token(0, 0));
+    assert!(table.push(token(0, 0)).is_some());
+}
+
+#[test]
+fn a_generation_wraps_to_zero() {
+    let mut table = SlotTable::new(1);
+    table.slots[0].generation = GENERATION_MAX;
+    table.occupy(token(0, GENERATION_MAX), (), Lifecycle::Ready(0));
+    table.free(token(0, GENERATION_MAX));
+    assert_eq!(table.check(token(0, 0)), Ok(()));
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Occupy(Token),
+    Push(Token),
+    Cancel(Token),
+    Final(Token),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let token = (0u32..3, 0u32..4).prop_map(|(slot, generation)| Token { slot, generation });
+    prop::collection::vec(
+        (0usize..4, token).prop_map(|(kind, token)| match kind {
+            0 => Step::Occupy(token),
+            1 => Step::Push(token),
+            2 => Step::Cancel(token),
+            _ => Step::Final(token),
+        }),
+        0..200,
+    )
+}
+
+/// The oracle: which tokens are in flight, and whether the kernel may know them.
+#[derive(Default)]
+struct Oracle {
+    generation: HashMap<u32, u32>,
+    queued: HashMap<Token, bool>,
+}
+
+proptest! {
+    #[test]
+    fn every_accepted_op_ends_exactly_once(steps in steps()) {
+        let mut table = SlotTable::new(3);
+        let mut oracle = Oracle::default();
+        for step in steps {
+            match step {
+                Step::Occupy(token) => {
+                    let current = *oracle.generation.entry(token.slot).or_insert(0);
+                    let taken = oracle.queued.contains_key(&Token { slot: token.slot, generation: current });
+                    prop_assert_eq!(table.check(token).is_ok(), !taken && current == token.generation);
+                    if table.check(token).is_ok() {
+                        table.occupy(token, token, Lifecycle::Queued);
+                        oracle.queued.insert(token, true);
+                    }
+                }
+                Step::Push(token) => {
+                    let pushable = oracle.queued.get(&token) == Some(&true);
+                    prop_assert_eq!(table.push(token).is_some(), pushable);
+                    if pushable {
+                        oracle.queued.insert(token, false);
+                    }
+                }
+                Step::Cancel(token) => {
+                    let step = table.cancel(token);
+                    match oracle.queued.get(&token) {
+                        Some(true) => {
+                            prop_assert_eq!(step, CancelStep::Withdrawn);
+                            prop_assert_eq!(table.ready(token).map(|(cargo, result)| (*cargo, result)), Some((token, -libc::ECANCELED)));
+                            table.free(token);
+                            oracle.queued.remove(&token);
+                            oracle.generation.insert(token.slot, token.next().generation);
+                        }
+                        Some(false) => prop_assert!(step != CancelStep::Withdrawn),
+                        None => prop_assert_eq!(step, CancelStep::Nothing),
+                    }
+                }
+                Step::Final(token) => {
+                    let known = oracle.queued.get(&token) == Some(&false);
+                    prop_assert_eq!(table.complete(token).copied(), known.then_some(token));
+                    if known {
+                        table.free(token);
+                        oracle.queued.remove(&token);
+                        oracle.generation.insert(token.slot, token.next().generation);
+                    }
+                }
+            }
+            prop_assert_eq!(table.in_flight() as usize, oracle.queued.len());
+            prop_assert_eq!(table.tokens().len(), oracle.queued.len());
+        }
+    }
+}
