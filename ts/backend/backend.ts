@@ -1,0 +1,99 @@
+/**
+ * What answers operations. `uring` hands them to the kernel's ring, `node` to `node:fs`; both speak the same records:
+ * an operation goes down by `encode`, its completion comes up through the `Settle` given at the start, with `-errno`
+ * as the kernel would say it. A backend has no policy: slots, waiting, promises and the pool's free list live above it.
+ */
+import type { Block } from '../memory/block.js';
+import type { Completion, Operation } from '../op.js';
+
+export type BackendName = 'uring' | 'node';
+
+/** Takes each completion, final or not. Never called from inside `encode`, `cancel` or `flush`. */
+export type Settle = (completion: Completion) => void;
+
+/** One size class of a pool as the backend laid it out. */
+export interface ClassLayout {
+  readonly group: number;
+  /** Block id of the first block; the others follow. */
+  readonly first: number;
+  readonly size: number;
+  readonly count: number;
+}
+
+/** What the running system was asked for and supports. */
+export interface Features {
+  /** The kernel chooses the buffer of a read (IOSQE_BUFFER_SELECT). */
+  readonly bufferSelect: boolean;
+  /** Reads and writes into registered memory (READ_FIXED). */
+  readonly registeredBuffers: boolean;
+  /** `direct: true` bypasses the page cache (O_DIRECT). */
+  readonly direct: boolean;
+  /** A no-op may carry the result it shall have (IORING_NOP_INJECT_RESULT). */
+  readonly nopInject: boolean;
+}
+
+/** Counters of the backend, all since its start but the last six. */
+export interface Counters {
+  submitted: number;
+  completed: number;
+  enters: number;
+  wakes: number;
+  rounds: number;
+  dispatches: number;
+  overflows: number;
+  faults: number;
+  withdrawn: number;
+  cancelsSent: number;
+  stale: number;
+  retries: number;
+  registeredBytes: number;
+  poolBytes: number;
+  ownBytes: number;
+  inFlight: number;
+  descriptorsOpen: number;
+  blocksBusy: number;
+  blocksProvided: number;
+  leakedBytes: number;
+  budgetYields: number;
+}
+
+export interface Backend {
+  readonly name: BackendName;
+  readonly features: Features;
+  /** How many operations may have a slot at once. */
+  readonly inFlightMax: number;
+
+  /** Describe the operation, which has its slot, to the system; it is handed over at the end of this turn at the latest. */
+  encode(operation: Operation<unknown>): void;
+  /** Ask for the end of an operation that is in flight. Its own completion decides what happened. */
+  cancel(operation: Operation<unknown>): void;
+  cancelAll(): void;
+  /** The 20 numbers of a STATX completion (see `File.stat`); valid until the settle call returns. */
+  status(completion: Completion): Float64Array;
+
+  createPool(classes: readonly (readonly [size: number, count: number])[], hugePages: boolean): ClassLayout[];
+  /** Register the pool's memory as far as the budget allows; how many bytes of it, from the start, are. */
+  registerPool(classes: readonly ClassLayout[]): number;
+  /** The memory of a block as JavaScript sees it; while one such ArrayBuffer lives there is no second. */
+  expose(block: Block): ArrayBuffer;
+  /** A block of its own, page-aligned and zeroed, freed when its ArrayBuffer is collected. */
+  allocate(size: number): number;
+  /** Lend the memory of an ArrayBuffer that nobody else can reach; until `unpin`. */
+  pin(memory: ArrayBuffer): number;
+  unpin(id: number): void;
+  /** A pool block's ArrayBuffer was moved away by its holder. True: a new one may be exposed at once. */
+  lost(block: Block): boolean;
+  /** Called with ids of pool blocks that may be exposed again, since nothing can reach their memory any more. */
+  onCollected: ((ids: readonly number[]) => void) | undefined;
+  /** Called when the backend has failed for good: nothing in flight will be answered. */
+  onBroken: (() => void) | undefined;
+
+  counters(): Counters;
+  setKeepAlive(on: boolean): void;
+  /** Hand over what is encoded now instead of at the end of the turn. */
+  flush(): void;
+  /** End the backend; nothing is in flight. */
+  close(): Promise<void>;
+  /** Cancel all and wait synchronously up to the deadline; how many operations are left (their memory is leaked). */
+  abandon(deadline: number): number;
+}

@@ -1,0 +1,108 @@
+/**
+ * Which backend answers: the ring where it can be had, else Node's fs with the cause kept. `RITSU_BACKEND` forces one
+ * and fails loudly; a fallback is announced once per process, by a warning and on the channel `ritsu:fallback`.
+ */
+import { channel } from 'node:diagnostics_channel';
+import { RitsuError, argumentValueError } from '../errors.js';
+import type { Backend, BackendName, Counters, Features, Settle } from './backend.js';
+import { NodeBackend } from './node.js';
+import { UringBackend } from './uring.js';
+
+export type { BackendName, Counters };
+
+/** What kept the ring away: the kernel, a sysctl, a seccomp filter, the memlock limit, or no binding for this system. */
+export type CauseKind = 'binding' | 'forced' | 'kernel' | 'memlock' | 'seccomp' | 'sysctl' | 'unknown';
+
+export interface BackendInfo {
+  readonly backend: BackendName;
+  readonly features: Features;
+  /** Why it is not the ring. */
+  readonly cause?: { readonly kind: CauseKind; readonly message: string };
+  /** What would bring the ring. */
+  readonly fix?: string;
+}
+
+export interface Choice {
+  readonly backend?: BackendName | 'auto' | undefined;
+  readonly entries?: number | undefined;
+  readonly completionEntries?: number | undefined;
+  readonly inFlightMax?: number | undefined;
+  readonly registeredBytesMax?: number | undefined;
+}
+
+const IN_FLIGHT_MAX = 4096;
+
+const FIXES: Readonly<Record<CauseKind, string | undefined>> = {
+  binding: 'build the native binding (`npm run build:native`), or install ritsu for this platform',
+  forced: undefined,
+  kernel: 'run on Linux 5.19 or later with io_uring compiled in',
+  memlock: 'raise the memlock limit (`ulimit -l`, LimitMEMLOCK=), or lower `registeredBytesMax` and `entries`',
+  seccomp: 'allow io_uring_setup, io_uring_enter and io_uring_register in the container\'s seccomp profile',
+  sysctl: 'set the sysctl kernel.io_uring_disabled to 0',
+  unknown: undefined,
+};
+
+const fallback = channel('ritsu:fallback');
+let announced = false;
+
+/** A backend, and how it came to be this one. */
+export interface Chosen {
+  readonly backend: Backend;
+  readonly info: BackendInfo;
+}
+
+export function chooseBackend(options: Choice, settle: Settle): Chosen {
+  const wanted = wantedBackend(options);
+  const inFlightMax = options.inFlightMax ?? IN_FLIGHT_MAX;
+  if (wanted === 'node') return chosen(new NodeBackend(settle, { inFlightMax }), { kind: 'forced', message: 'asked for' });
+  try {
+    const config = Object.fromEntries(
+      Object.entries({ ...options, backend: undefined, inFlightMax }).filter(([, value]) => value !== undefined),
+    );
+    return chosen(new UringBackend(settle, { ...config, inFlightMax }), undefined);
+  } catch (error) {
+    const cause = { kind: causeOf(error), message: (error as Error).message };
+    if (wanted === 'uring') {
+      const fix = FIXES[cause.kind] === undefined ? '' : `. To fix it: ${FIXES[cause.kind]}`;
+      throw new RitsuError('ERR_RITSU_UNAVAILABLE', `no io_uring here (${cause.kind}): ${cause.message}${fix}`, { cause: error });
+    }
+    const choice = chosen(new NodeBackend(settle, { inFlightMax }), cause);
+    announce(choice.info);
+    return choice;
+  }
+}
+
+function wantedBackend(options: Choice): BackendName | 'auto' {
+  const wanted = options.backend ?? process.env.RITSU_BACKEND ?? 'auto';
+  if (wanted === 'uring' || wanted === 'node' || wanted === 'auto') return wanted;
+  if (wanted === '') return 'auto';
+  throw argumentValueError('backend', "must be 'uring', 'node' or 'auto'", wanted);
+}
+
+function causeOf(error: unknown): CauseKind {
+  const kind = (error as { causeKind?: CauseKind }).causeKind;
+  return kind ?? ((error as { code?: string }).code === 'ERR_RITSU_SETUP' ? 'unknown' : 'binding');
+}
+
+function chosen(backend: Backend, cause: BackendInfo['cause']): Chosen {
+  const fix = cause === undefined ? undefined : FIXES[cause.kind];
+  const info = {
+    backend: backend.name,
+    features: backend.features,
+    ...(cause === undefined ? {} : { cause }),
+    ...(fix === undefined ? {} : { fix }),
+  };
+  return { backend, info };
+}
+
+function announce(info: BackendInfo): void {
+  if (fallback.hasSubscribers) fallback.publish(info);
+  if (announced) return;
+  announced = true;
+  const { cause, fix } = info;
+  process.emitWarning(`running without io_uring (${cause!.kind}): ${cause!.message}`, {
+    type: 'RitsuWarning',
+    code: 'RITSU_FALLBACK',
+    ...(fix === undefined ? {} : { detail: `To fix it: ${fix}` }),
+  });
+}

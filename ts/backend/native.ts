@@ -1,0 +1,89 @@
+/**
+ * The native binding: found, loaded and checked once per thread. The numbers of the shared pages are compiled into both
+ * sides; a binding whose numbers differ from ours is refused.
+ */
+import { createRequire } from 'node:module';
+import { Opcode } from '../op.js';
+
+/** The page layout, in bytes, as `crates/ritsu-napi/src/abi.rs` has it. */
+export const Layout = {
+  SUBMISSIONS: 512,
+  SUBMISSION_SIZE: 64,
+  SUBMISSION_COUNT: 1024,
+  ARGUMENTS: 66_048,
+  ARGUMENTS_SIZE: 65_536,
+  COMPLETIONS: 131_584,
+  COMPLETION_SIZE: 32,
+  COMPLETION_COUNT: 1024,
+  RESULTS: 164_352,
+  RESULTS_SIZE: 65_536,
+  COUNTERS: 64,
+} as const;
+
+export interface NativeCapability {
+  readonly bufferSelect: boolean;
+  readonly registeredBuffers: boolean;
+  readonly nopInject: boolean;
+}
+
+export interface NativeConfig {
+  readonly entries?: number;
+  readonly completionEntries?: number;
+  readonly inFlightMax?: number;
+  readonly registeredBytesMax?: number;
+}
+
+/** See `crates/ritsu-napi/src/lib.rs`, where each is documented. */
+export interface NativeProactor {
+  page(): ArrayBuffer;
+  capability(): NativeCapability;
+  reference(): void;
+  setKeepAlive(on: boolean): void;
+  flush(): void;
+  createPool(classes: [number, number][], hugePages: boolean): [group: number, first: number, size: number, count: number][];
+  registerPool(first: number, count: number): number;
+  expose(block: number): ArrayBuffer;
+  allocate(size: number): number;
+  pin(memory: ArrayBuffer): number;
+  unpin(block: number): void;
+  collected(): number[];
+  cancelAll(): void;
+  close(callback: () => void): void;
+  abandon(deadline: number): number;
+}
+
+export interface NativeBinding {
+  readonly ABI_VERSION: number;
+  layout(): { readonly opcodes: Readonly<Record<string, number>> };
+  NativeProactor: new (config: NativeConfig, dispatch: (count: number) => void) => NativeProactor;
+}
+
+export const ABI_VERSION = 1;
+
+let loaded: NativeBinding | undefined;
+
+/** Where the binding for this machine lies, or why there is none. `RITSU_NATIVE` names another build of it. */
+function candidate(): string {
+  if (process.env.RITSU_NATIVE) return process.env.RITSU_NATIVE;
+  const { platform, arch } = process;
+  if (platform !== 'linux') throw new Error(`io_uring is a Linux interface; this is ${platform}`);
+  const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  const libc = report.header?.glibcVersionRuntime === undefined ? 'musl' : 'gnu';
+  return `../../native/ritsu.${platform}-${arch}-${libc}.node`;
+}
+
+/** Load the binding. Throws where there is none, or where it is not of this version. */
+export function loadNative(): NativeBinding {
+  loaded ??= check(createRequire(import.meta.url)(candidate()) as NativeBinding);
+  return loaded;
+}
+
+function check(binding: NativeBinding): NativeBinding {
+  const version = binding.ABI_VERSION;
+  const { opcodes } = binding.layout();
+  const same = Object.entries(Opcode).every(([name, code]) => opcodes[name] === code);
+  if (version !== ABI_VERSION || !same) {
+    throw new Error(`the native binding is of another version (its ABI is ${version}, ours ${ABI_VERSION}): reinstall ritsu`);
+  }
+  return binding;
+}

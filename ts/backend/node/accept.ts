@@ -1,0 +1,118 @@
+/**
+ * What an operation must have before it is begun: its file and its memory, taken here or not at all. The rules, and
+ * the numbers for breaking them, are the ones by which the boundary checks records.
+ */
+import fs from 'node:fs';
+import { NONE, Opcode } from '../../op.js';
+import { FAULT_BLOCK, FAULT_RANGE } from './blocks.js';
+import type { BlockTable } from './blocks.js';
+import type { Call } from './call.js';
+import type { DescriptorTable } from './descriptors.js';
+
+const { O_APPEND } = fs.constants;
+const EBADF = -9;
+const FAULT_OPCODE = -10001;
+const FAULT_ARGUMENT = -10005;
+
+const PART_BYTES = 12;
+const PARTS_MAX = 1024;
+
+/** Tables of one backend. */
+export interface Tables {
+  readonly blocks: BlockTable;
+  readonly descriptors: DescriptorTable;
+}
+
+/** Take what the operation needs. 0, or the number of its refusal: then nothing was taken. */
+export function accept(call: Call, tables: Tables): number {
+  const { operation } = call;
+  switch (operation.opcode) {
+    case Opcode.NOP:
+      return 0;
+    case Opcode.TIMEOUT:
+      return operation.extra >= 0 ? 0 : FAULT_ARGUMENT;
+    case Opcode.OPEN:
+      return checkPath(operation.argument);
+    case Opcode.CLOSE:
+      call.descriptor = tables.descriptors.remove(operation.descriptor);
+      return call.descriptor === undefined ? EBADF : 0;
+    case Opcode.READ_SELECT:
+      return holdDescriptor(call, tables) || provideBlock(call, tables.blocks) || enterLane(call, 'reading');
+    case Opcode.READ:
+    case Opcode.READ_FIXED:
+      return takeOne(call, tables) || enterLane(call, 'reading');
+    case Opcode.WRITE:
+    case Opcode.WRITE_FIXED:
+      return takeOne(call, tables) || enterLane(call, 'writing');
+    case Opcode.READV:
+      return takeParts(call, tables) || enterLane(call, 'reading');
+    case Opcode.WRITEV:
+      return takeParts(call, tables) || enterLane(call, 'writing');
+    case Opcode.STATX:
+      return operation.argument === undefined ? holdDescriptor(call, tables) : checkPath(operation.argument);
+    case Opcode.FSYNC:
+    case Opcode.FDATASYNC:
+    case Opcode.FTRUNCATE:
+    case Opcode.FALLOCATE:
+      return holdDescriptor(call, tables);
+    default:
+      return FAULT_OPCODE;
+  }
+}
+
+function checkPath(path: Uint8Array | undefined): number {
+  return path === undefined || path.includes(0) ? FAULT_ARGUMENT : 0;
+}
+
+function holdDescriptor(call: Call, { descriptors }: Tables): number {
+  call.descriptor = descriptors.get(call.operation.descriptor);
+  return call.descriptor === undefined ? EBADF : 0;
+}
+
+function provideBlock(call: Call, blocks: BlockTable): number {
+  const { target, blockId } = call.operation;
+  return blocks.provide(target, blockId === NONE ? undefined : blockId);
+}
+
+function takeOne(call: Call, tables: Tables): number {
+  const { blockId, offset, length } = call.operation;
+  return holdDescriptor(call, tables) || takeRanges(call, tables.blocks, [[blockId, offset, length]]);
+}
+
+function takeParts(call: Call, tables: Tables): number {
+  const { argument } = call.operation;
+  if (argument === undefined || argument.byteLength % PART_BYTES !== 0) return FAULT_ARGUMENT;
+  const count = argument.byteLength / PART_BYTES;
+  if (count > PARTS_MAX) return FAULT_ARGUMENT;
+  const words = new DataView(argument.buffer, argument.byteOffset, argument.byteLength);
+  const parts: (readonly [number, number, number])[] = [];
+  for (let at = 0; at < argument.byteLength; at += PART_BYTES) {
+    parts.push([words.getUint32(at, true), words.getUint32(at + 4, true), words.getUint32(at + 8, true)]);
+  }
+  return holdDescriptor(call, tables) || takeRanges(call, tables.blocks, parts);
+}
+
+function takeRanges(call: Call, blocks: BlockTable, ranges: readonly (readonly [number, number, number])[]): number {
+  for (const [id, offset, length] of ranges) {
+    const view = blocks.view(id, offset, length);
+    if (view === FAULT_BLOCK || view === FAULT_RANGE) return view;
+    call.views.push(view as Uint8Array);
+  }
+  call.blocks = ranges.map(([id]) => id);
+  for (const id of call.blocks) blocks.take(id);
+  return 0;
+}
+
+/**
+ * Calls that use the file's own position, append, or wait for a peer must not overtake each other on Node's threads, as
+ * they would not in the kernel.
+ */
+function enterLane(call: Call, direction: 'reading' | 'writing'): number {
+  const descriptor = call.descriptor!;
+  const appends = direction === 'writing' && (descriptor.flags & O_APPEND) !== 0;
+  if (call.operation.position < 0 || appends || descriptor.patientFd !== undefined) {
+    call.lane = descriptor[direction];
+    call.lane.push(call);
+  }
+  return 0;
+}

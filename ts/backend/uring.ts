@@ -1,0 +1,205 @@
+/**
+ * The ring: encodes operations into the submission page and reads completions from the completion page, both shared
+ * with Rust (`crates/ritsu-napi`). Rust takes the page at the end of each turn of the loop by itself; a full page is
+ * handed over at once.
+ */
+import type { Block } from '../memory/block.js';
+import { NONE, Opcode, UNREF } from '../op.js';
+import type { Completion, Operation } from '../op.js';
+import type { Backend, ClassLayout, Counters, Features, Settle } from './backend.js';
+import { Layout, loadNative } from './native.js';
+import type { NativeConfig, NativeProactor } from './native.js';
+
+const WORDS = Layout.SUBMISSION_SIZE / 4;
+const FIRST_WORD = Layout.SUBMISSIONS / 4;
+const DOUBLES = Layout.SUBMISSION_SIZE / 8;
+const FIRST_DOUBLE = Layout.SUBMISSIONS / 8;
+const COMPLETION_WORDS = Layout.COMPLETION_SIZE / 4;
+const FIRST_COMPLETION = Layout.COMPLETIONS / 4;
+const STATUS_NUMBERS = 20;
+
+// Words of the header.
+const COUNT = 0;
+const ARGUMENT_USED = 1;
+const REFERENCED = 2;
+const COLLECTED = 3;
+const CLOSED = 4;
+
+const COUNTER_NAMES = [
+  'submitted', 'completed', 'enters', 'wakes', 'rounds', 'dispatches', 'overflows', 'faults', 'withdrawn',
+  'cancelsSent', 'stale', 'retries', 'registeredBytes', 'poolBytes', 'ownBytes', 'inFlight', 'descriptorsOpen',
+  'blocksBusy', 'blocksProvided', 'leakedBytes', 'budgetYields',
+] as const satisfies readonly (keyof Counters)[];
+
+export class UringBackend implements Backend {
+  readonly name = 'uring';
+  readonly features: Features;
+  readonly inFlightMax: number;
+  onCollected: ((ids: readonly number[]) => void) | undefined = undefined;
+  onBroken: (() => void) | undefined = undefined;
+  readonly #native: NativeProactor;
+  readonly #settle: Settle;
+  readonly #words: Uint32Array;
+  readonly #integers: Int32Array;
+  readonly #doubles: Float64Array;
+  readonly #arguments: Uint8Array;
+  readonly #completion: Completion = { slot: 0, generation: 0, result: 0, flags: 0, block: NONE, extra: 0, value: 0 };
+  #keepAlive = true;
+
+  constructor(settle: Settle, config: NativeConfig & { inFlightMax: number }) {
+    const { NativeProactor } = loadNative();
+    this.#settle = settle;
+    this.#native = new NativeProactor(config, (count) => this.#dispatch(count));
+    this.inFlightMax = config.inFlightMax;
+    const { bufferSelect, registeredBuffers, nopInject } = this.#native.capability();
+    this.features = { bufferSelect, registeredBuffers, nopInject, direct: true };
+    const page = this.#native.page();
+    this.#words = new Uint32Array(page);
+    this.#integers = new Int32Array(page);
+    this.#doubles = new Float64Array(page);
+    this.#arguments = new Uint8Array(page, Layout.ARGUMENTS, Layout.ARGUMENTS_SIZE);
+  }
+
+  encode(operation: Operation<unknown>): void {
+    const words = this.#words;
+    const { argument } = operation;
+    if (argument !== undefined) this.#makeRoom(argument.length);
+    const index = words[COUNT]!;
+    const word = FIRST_WORD + index * WORDS;
+    const double = FIRST_DOUBLE + index * DOUBLES;
+    words[word] = operation.opcode;
+    words[word + 1] = operation.slot;
+    words[word + 2] = operation.generation;
+    words[word + 3] = operation.descriptor;
+    words[word + 4] = operation.blockId;
+    words[word + 5] = operation.offset;
+    words[word + 6] = operation.length;
+    words[word + 7] = operation.flags;
+    this.#doubles[double + 4] = operation.position;
+    this.#doubles[double + 5] = operation.extra;
+    words[word + 13] = 0;
+    if (argument !== undefined) this.#encodeArgument(argument, word);
+    words[word + 14] = operation.target;
+    words[word + 15] = operation.options;
+    this.#advance(index, (operation.options & UNREF) === 0);
+  }
+
+  cancel(operation: Operation<unknown>): void {
+    const words = this.#words;
+    const index = words[COUNT]!;
+    const word = FIRST_WORD + index * WORDS;
+    words.fill(0, word, word + WORDS);
+    words[word] = Opcode.CANCEL;
+    words[word + 14] = operation.slot;
+    words[word + 15] = operation.generation;
+    this.#advance(index, false);
+  }
+
+  cancelAll(): void {
+    this.#native.cancelAll();
+  }
+
+  status(completion: Completion): Float64Array {
+    const first = (Layout.RESULTS + completion.extra) / 8;
+    return this.#doubles.subarray(first, first + STATUS_NUMBERS);
+  }
+
+  createPool(classes: readonly (readonly [size: number, count: number])[], hugePages: boolean): ClassLayout[] {
+    const pairs = classes.map(([size, count]): [number, number] => [size, count]);
+    return this.#native.createPool(pairs, hugePages).map(([group, first, size, count]) => ({ group, first, size, count }));
+  }
+
+  registerPool(classes: readonly ClassLayout[]): number {
+    let bytes = 0;
+    for (const { first, size, count } of classes) {
+      const registered = this.#native.registerPool(first, count);
+      bytes += registered * size;
+      if (registered < count) break;
+    }
+    return bytes;
+  }
+
+  expose(block: Block): ArrayBuffer {
+    return this.#native.expose(block.id);
+  }
+
+  allocate(size: number): number {
+    return this.#native.allocate(size);
+  }
+
+  pin(memory: ArrayBuffer): number {
+    return this.#native.pin(memory);
+  }
+
+  unpin(id: number): void {
+    this.#native.unpin(id);
+  }
+
+  lost(): boolean {
+    return false; // Rust says so when nothing can reach the memory any more
+  }
+
+  counters(): Counters {
+    if (this.#words[CLOSED] === 0) this.#native.flush(); // the native side writes them then
+    const counters = {} as Counters;
+    const first = Layout.COUNTERS / 8;
+    COUNTER_NAMES.forEach((name, index) => {
+      counters[name] = this.#doubles[first + index]!;
+    });
+    return counters;
+  }
+
+  setKeepAlive(on: boolean): void {
+    this.#keepAlive = on;
+    this.#native.setKeepAlive(on);
+  }
+
+  flush(): void {
+    this.#native.flush();
+  }
+
+  close(): Promise<void> {
+    return new Promise((resolve) => this.#native.close(resolve));
+  }
+
+  abandon(deadline: number): number {
+    return this.#native.abandon(deadline);
+  }
+
+  /** Called by Rust, once per batch. */
+  #dispatch(count: number): void {
+    const completion = this.#completion;
+    const words = this.#words;
+    for (let index = 0; index < count; index += 1) {
+      const word = FIRST_COMPLETION + index * COMPLETION_WORDS;
+      completion.slot = words[word]!;
+      completion.generation = words[word + 1]!;
+      completion.result = this.#integers[word + 2]!;
+      completion.flags = words[word + 3]!;
+      completion.block = words[word + 4]!;
+      completion.extra = words[word + 5]!;
+      completion.value = this.#doubles[word / 2 + 3]!;
+      this.#settle(completion);
+    }
+    if (words[COLLECTED] !== 0) this.onCollected?.(this.#native.collected());
+    if (words[CLOSED] !== 0) this.onBroken?.();
+  }
+
+  #makeRoom(length: number): void {
+    if (this.#words[ARGUMENT_USED]! + length > Layout.ARGUMENTS_SIZE) this.#native.flush();
+  }
+
+  #encodeArgument(argument: Uint8Array, word: number): void {
+    const offset = this.#words[ARGUMENT_USED]!;
+    this.#arguments.set(argument, offset);
+    this.#words[word + 12] = offset;
+    this.#words[word + 13] = argument.length;
+    this.#words[ARGUMENT_USED] = (offset + argument.length + 7) & ~7;
+  }
+
+  #advance(index: number, keepsAlive: boolean): void {
+    this.#words[COUNT] = index + 1;
+    if (keepsAlive && this.#keepAlive && this.#words[REFERENCED] === 0) this.#native.reference();
+    if (index + 1 === Layout.SUBMISSION_COUNT) this.#native.flush();
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * Memory for reads and writes, and the `IoBuffer` trait: the seed's "special buffer" that lets one call take memory
+ * of either owner.
+ */
+import { Bytes } from './memory/bytes.js';
+import { RitsuError, argumentTypeError, checkInteger } from './errors.js';
+import { allocate } from './memory/loan.js';
+import { stamp, viewOf } from './memory/block.js';
+import type { Memory } from './memory/block.js';
+import { LENGTH_MAX } from './op.js';
+import { Proactor } from './proactor.js';
+import { BLOCK_SIZE, BufferPool } from './memory/pool.js';
+
+/** Memory chosen from a pool at the time of the read, or memory that is given to it. */
+export type IoMemory =
+  | { readonly pool: BufferPool; readonly size: number }
+  | { readonly memory: Memory; readonly length?: number };
+
+/**
+ * What a hybrid read reads into. A class of your own may implement it.
+ * @example
+ * class Recycled implements IoBuffer {
+ *   memory = alloc(65536);
+ *   prepare() { return { memory: this.memory }; }
+ *   complete(bytes) { if (bytes !== null) this.last = bytes; }
+ *   next() { this.memory = this.last.take(); }
+ * }
+ */
+export interface IoBuffer {
+  /** Called when a read begins: which memory it gets. Memory given here is in flight until `complete`. */
+  prepare(): IoMemory;
+  /**
+   * Called once, at the final completion: what came. Given memory is always in `bytes` (of length 0 at the end of the
+   * file); a pooled read that brought nothing has null. After an error, `memory` is the given memory again.
+   */
+  complete(bytes: Bytes | null, error?: Error, memory?: Buffer): void;
+}
+
+export interface AllocOptions {
+  readonly proactor?: Proactor | undefined;
+}
+
+/**
+ * Zeroed, page-aligned memory that Rust owns: `submit` moves it without pinning, O_DIRECT accepts it. Freed when
+ * nothing refers to it.
+ * @param size bytes, 1 to 2^31 - 4096
+ * @example
+ * let buffer = alloc(64 * 1024);
+ */
+export function alloc(size: number, options: AllocOptions = {}): Buffer {
+  const bytes = checkInteger('size', size, 1, LENGTH_MAX);
+  const block = allocate(options.proactor ?? Proactor.current(), bytes);
+  const memory = block.memory!;
+  block.memory = undefined;
+  stamp(memory, block);
+  return viewOf(memory, 0, bytes);
+}
+
+export interface PooledOptions {
+  readonly pool?: BufferPool | undefined;
+  /** The most bytes of one read; the smallest block that holds them is used. 65536, or the largest block, where not given. */
+  readonly size?: number | undefined;
+}
+
+/** A read into memory of a pool, as style 1 has it. The `Bytes` is the read's result. */
+class PooledBuffer implements IoBuffer {
+  readonly #memory: IoMemory;
+
+  constructor(pool: BufferPool, size: number) {
+    this.#memory = { pool, size };
+  }
+
+  prepare(): IoMemory {
+    return this.#memory;
+  }
+
+  complete(): void {
+    // The reader hands the lease to its caller; there is nothing to keep.
+  }
+}
+
+/** A read into memory of the caller's, as style 2 has it. Holds the memory whenever no read does. */
+export class OwnedBuffer implements IoBuffer {
+  #memory: Memory | undefined;
+  #bytes: Bytes | undefined = undefined;
+
+  constructor(memory: Memory) {
+    this.#memory = memory;
+  }
+
+  prepare(): IoMemory {
+    const memory = this.#memory ?? this.take();
+    this.#memory = undefined;
+    return { memory };
+  }
+
+  complete(bytes: Bytes | null, _error?: Error, memory?: Buffer): void {
+    this.#bytes = bytes ?? undefined;
+    this.#memory = memory;
+  }
+
+  /** The memory again, whole. */
+  take(): Buffer {
+    const memory = this.#memory;
+    if (memory !== undefined) {
+      this.#memory = undefined;
+      return ArrayBuffer.isView(memory) ? Buffer.from(memory.buffer as ArrayBuffer, memory.byteOffset, memory.byteLength) : Buffer.from(memory);
+    }
+    if (this.#bytes === undefined) throw new RitsuError('ERR_RITSU_BUFFER_IN_FLIGHT', 'a read has the memory');
+    return this.#bytes.take();
+  }
+}
+
+/** Read into memory of a pool: `hybrid.read(pooled())`. */
+export function pooled(options: PooledOptions = {}): IoBuffer {
+  const pool = options.pool ?? Proactor.current().pool;
+  if (!(pool instanceof BufferPool)) throw argumentTypeError('pool', 'an instance of BufferPool', pool);
+  const size = checkInteger('size', options.size ?? Math.min(BLOCK_SIZE, pool.largest), 1, LENGTH_MAX);
+  pool.classFor(size);
+  return new PooledBuffer(pool, size);
+}
+
+/** Read into memory of your own: `hybrid.read(owned(buffer))`. */
+export function owned(memory: Memory): OwnedBuffer {
+  return new OwnedBuffer(memory);
+}
+
+/**
+ * Memory for style 1 from a source of your own instead of a `BufferPool`: `file.allocator({ allocator })`.
+ * Each read acquires once, and what it acquired is released once.
+ */
+export interface Allocator {
+  /** Memory for one read, best from `alloc()`. A promise makes the read wait. */
+  acquire(): Buffer | Promise<Buffer>;
+  /** The memory again: its lease was released, or the read brought nothing. */
+  release(memory: Buffer): void;
+}
+

@@ -1,0 +1,70 @@
+/**
+ * A result that comes later. The promise is made on first use, so that a result nobody asked for costs none and makes
+ * no unhandled rejection; the error is made when it is first needed.
+ */
+const PENDING = 0;
+const FULFILLED = 1;
+const REJECTED = 2;
+
+export class Deferred<T> {
+  /** Called once when settled, before the promise's reactions run. */
+  onSettled: (() => void) | undefined = undefined;
+  #state = PENDING;
+  #value: T | undefined = undefined;
+  #failure: (() => Error) | undefined = undefined;
+  #promise: Promise<T> | undefined = undefined;
+  #resolve: ((value: T | PromiseLike<T>) => void) | undefined = undefined;
+
+  get promise(): Promise<T> {
+    if (this.#promise === undefined) {
+      this.#promise = new Promise<T>((resolve) => {
+        this.#resolve = resolve;
+      });
+      if (this.#state === FULFILLED) this.#resolve!(this.#value as T);
+      else if (this.#state === REJECTED) this.#resolveWithFailure();
+    }
+    return this.#promise;
+  }
+
+  get settled(): boolean {
+    return this.#state !== PENDING;
+  }
+
+  get failed(): boolean {
+    return this.#state === REJECTED;
+  }
+
+  /** The result; only after it settled well. */
+  get value(): T {
+    return this.#value as T;
+  }
+
+  /** Makes the error; only after it failed. */
+  get error(): () => Error {
+    return this.#failure!;
+  }
+
+  succeed(value: T): void {
+    this.#state = FULFILLED;
+    this.#value = value;
+    if (this.#resolve !== undefined) this.#resolve(value);
+    if (this.onSettled !== undefined) this.onSettled();
+  }
+
+  fail(failure: () => Error): void {
+    this.#state = REJECTED;
+    this.#failure = failure;
+    if (this.#resolve !== undefined) this.#resolveWithFailure();
+    if (this.onSettled !== undefined) this.onSettled();
+  }
+
+  /**
+   * Reject through a thenable: its job runs as a microtask of this promise, so that V8 (of Node 26) finds the awaiting
+   * functions and the error's stack names the caller, at no cost to results that are good.
+   */
+  #resolveWithFailure(): void {
+    const failure = this.#failure!;
+    const thenable = { then: (_: unknown, reject: (error: Error) => void) => reject(failure()) };
+    this.#resolve!(thenable as unknown as PromiseLike<T>);
+  }
+}

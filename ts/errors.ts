@@ -1,0 +1,136 @@
+/**
+ * Every error that ritsu makes. System errors have Node's shape (`code`, `errno`, `syscall`, `path`, Node's message);
+ * our own have a code that begins with `ERR_RITSU_`; a wrong argument has Node's own code for it.
+ */
+import { getSystemErrorMap } from 'node:util';
+
+export interface SystemError extends Error {
+  readonly code: string;
+  /** Negative, as Node has it. */
+  readonly errno: number;
+  readonly syscall: string;
+  readonly path?: string;
+}
+
+/**
+ * `ERR_RITSU_EXPOSED`, `_BLOCK`, `_BUSY` and `_PANIC` say that ritsu broke one of its own rules: please report them.
+ */
+export type RitsuErrorCode =
+  | 'ERR_RITSU_BLOCK'
+  | 'ERR_RITSU_BUFFER_DETACHED'
+  | 'ERR_RITSU_BUFFER_IN_FLIGHT'
+  | 'ERR_RITSU_BUSY'
+  | 'ERR_RITSU_CLOSED'
+  | 'ERR_RITSU_EXPOSED'
+  | 'ERR_RITSU_EXTERNAL_BUFFERS'
+  | 'ERR_RITSU_INTERNAL'
+  | 'ERR_RITSU_MEMORY'
+  | 'ERR_RITSU_NOT_OWNED'
+  | 'ERR_RITSU_NOTHING_SUBMITTED'
+  | 'ERR_RITSU_PANIC'
+  | 'ERR_RITSU_POOL_EXHAUSTED'
+  | 'ERR_RITSU_RELEASED'
+  | 'ERR_RITSU_SETUP'
+  | 'ERR_RITSU_TIMEOUT'
+  | 'ERR_RITSU_UNAVAILABLE';
+
+const brand: unique symbol = Symbol.for('ritsu.error') as never;
+
+/** An error of ritsu's own rules, not of the system. */
+export class RitsuError extends Error {
+  override readonly name: string = 'RitsuError';
+  readonly code: RitsuErrorCode;
+  readonly [brand] = true;
+
+  constructor(code: RitsuErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** The operation did not end in the time given by its `timeout` option. */
+export class TimeoutError extends RitsuError {
+  override readonly name = 'TimeoutError';
+  /** Bytes that took effect before the end. */
+  bytesTransferred = 0;
+}
+
+/** The operation was ended by its AbortSignal; with `bytesTransferred` 0 it never happened. */
+export class AbortError extends Error {
+  override readonly name = 'AbortError';
+  readonly code = 'ABORT_ERR';
+  bytesTransferred = 0;
+
+  constructor(cause: unknown) {
+    super('The operation was aborted', { cause });
+  }
+}
+
+export function abortError(reason: unknown): AbortError {
+  return new AbortError(reason);
+}
+
+export function timeoutError(syscall: string): TimeoutError {
+  return new TimeoutError('ERR_RITSU_TIMEOUT', `${syscall} did not end in the time given`);
+}
+
+export function closedError(what: string): RitsuError {
+  return new RitsuError('ERR_RITSU_CLOSED', `${what}: already closed`);
+}
+
+const FAULTS: Readonly<Record<number, readonly [RitsuErrorCode, string]>> = {
+  [-10001]: ['ERR_RITSU_INTERNAL', 'unknown operation'],
+  [-10003]: ['ERR_RITSU_BUFFER_IN_FLIGHT', 'the buffer is already in flight'],
+  [-10004]: ['ERR_RITSU_INTERNAL', 'range outside of the buffer'],
+  [-10005]: ['ERR_RITSU_INTERNAL', 'malformed argument'],
+  [-10006]: ['ERR_RITSU_CLOSED', 'the proactor is closed'],
+};
+
+/** An error from a completion's negative result: `-errno`, or a fault that the boundary found. */
+export function systemError(result: number, syscall: string, path?: string): SystemError | RitsuError {
+  const fault = FAULTS[result];
+  if (fault !== undefined) return new RitsuError(fault[0], `${syscall}: ${fault[1]}`);
+  const [code, text] = getSystemErrorMap().get(result) ?? [`E${-result}`, 'unknown error'];
+  const where = path === undefined ? '' : ` '${path}'`;
+  const error = new Error(`${code}: ${text}, ${syscall}${where}`);
+  return Object.assign(error, { errno: result, code, syscall }, path === undefined ? {} : { path }) as SystemError;
+}
+
+/** An argument of the wrong type, with Node's code and message. */
+export function argumentTypeError(name: string, expected: string, actual: unknown): TypeError {
+  const received = actual === null || actual === undefined ? String(actual) : describe(actual);
+  const error = new TypeError(`The "${name}" argument must be ${expected}. Received ${received}`);
+  return Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' });
+}
+
+/** An argument of the right type whose value makes no sense, with Node's code and message. */
+export function argumentValueError(name: string, reason: string, actual: unknown): TypeError {
+  const error = new TypeError(`The argument '${name}' ${reason}. Received ${describe(actual)}`);
+  return Object.assign(error, { code: 'ERR_INVALID_ARG_VALUE' });
+}
+
+export function rangeError(name: string, range: string, actual: unknown): RangeError {
+  const error = new RangeError(`The value of "${name}" is out of range. It must be ${range}. Received ${describe(actual)}`);
+  return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'bigint') return `${value}n`;
+  if (typeof value === 'object' && value !== null) return `an instance of ${value.constructor?.name ?? 'Object'}`;
+  if (typeof value === 'function') return `function ${value.name}`;
+  return typeof value === 'string' ? `'${value}'` : `${typeof value} ${String(value)}`.replace(/^number |^undefined /, '');
+}
+
+/** An integer from `minimum` to `maximum`; a bigint within is accepted. */
+export function checkInteger(name: string, value: unknown, minimum: number, maximum: number): number {
+  if (typeof value !== 'number' && typeof value !== 'bigint') throw argumentTypeError(name, 'of type number', value);
+  const number = Number(value);
+  if (!Number.isInteger(number)) throw rangeError(name, 'an integer', value);
+  if (number < minimum || number > maximum) throw rangeError(name, `>= ${minimum} and <= ${maximum}`, value);
+  return number;
+}
+
+/** A file position: an integer from 0 to 2^53 - 1. */
+export function checkPosition(value: unknown): number {
+  return checkInteger('position', value, 0, Number.MAX_SAFE_INTEGER);
+}

@@ -1,0 +1,301 @@
+/**
+ * Files: opened as Node opens them, read in any of the three styles, written, and the rest of what a descriptor does.
+ * A `File` owns its descriptor; `close()` is ordered behind everything submitted before it.
+ */
+import { constants } from 'node:fs';
+import type { Bytes } from './memory/bytes.js';
+import type { Deferred } from './deferred.js';
+import { RitsuError, argumentTypeError, checkInteger, closedError } from './errors.js';
+import { refusal } from './inflight.js';
+import { Opcode, Operation } from './op.js';
+import type { CancelOptions, Completion } from './op.js';
+import { openFlags, openMode, pathBytes, pathText } from './path.js';
+import type { OpenMode, PathLike } from './path.js';
+import type { Landing, ReadOperation } from './memory/size-class.js';
+import { Proactor } from './proactor.js';
+import { AllocatorReader } from './read/allocator.js';
+import type { AllocatorOptions } from './read/allocator.js';
+import { HybridReader } from './read/hybrid.js';
+import type { HybridOptions } from './read/hybrid.js';
+import { checkCancelOptions, planOf } from './read/read.js';
+import type { Plan } from './read/read.js';
+import { Sequence } from './read/source.js';
+import type { ReadOptions, ReadSource, SequenceHost, SequentialRead } from './read/source.js';
+import { SubmitReader } from './read/submit.js';
+import type { SubmitterOptions } from './read/submit.js';
+import { Stat, isSeekable } from './stat.js';
+import { FileWriter } from './write.js';
+import type { WriterOptions } from './write.js';
+
+export interface OpenOptions extends CancelOptions {
+  /** Node's flags: `'r'`, `'w+'`, `'ax'` …, or a number of `fs.constants.O_*`. `'r'` where not given. */
+  readonly flags?: string | number | undefined;
+  /** Permissions of a file that is created; 0o666 less the umask where not given. */
+  readonly mode?: OpenMode | undefined;
+  /** Bypass the page cache (O_DIRECT): offsets, lengths and memory must be aligned, as `alloc` and the pool are. */
+  readonly direct?: boolean | undefined;
+  readonly proactor?: Proactor | undefined;
+}
+
+interface Opened {
+  readonly descriptor: number;
+  readonly fd: number;
+}
+
+/** The integer result of an operation, or its failure. */
+const number = (operation: Operation<number>, { result }: Completion): ReturnType<Operation<number>['finish']> =>
+  result < 0 ? operation.failure(result) : result;
+
+/**
+ * Open a file.
+ * @param path as Node takes it: a string, a Buffer or a file URL
+ * @param flags Node's flags, or options
+ * @param mode permissions of a file that is created
+ * @example
+ * await using file = await open('access.log');
+ * for await (const bytes of file.allocator()) hash.update(bytes.data);
+ */
+export async function open(path: PathLike, flags?: string | number | OpenOptions, mode?: OpenMode): Promise<File> {
+  const options: OpenOptions = typeof flags === 'object' && flags !== null ? flags : { flags, mode };
+  checkCancelOptions(options);
+  const bits = openFlags(options.flags) | (options.direct ? constants.O_DIRECT : 0);
+  const permissions = openMode(options.mode);
+  const proactor = options.proactor ?? Proactor.current();
+  if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
+  const operation = new Operation<Opened>(Opcode.OPEN, 'open', (op, { result, value, extra }) =>
+    result < 0 ? op.failure(result) : { descriptor: value, fd: extra },
+  );
+  operation.argument = pathBytes(path, bits);
+  operation.path = pathText(path);
+  operation.flags = bits;
+  operation.target = permissions;
+  const { descriptor, fd } = await traced(proactor.submit(operation, options).promise);
+  if (options.direct) proactor.pool.register();
+  return new File(proactor, descriptor, fd, operation.path, bits);
+}
+
+/** Give a rare operation's error the stack of those who await it, which V8 knows once the await is over. */
+async function traced<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    Error.captureStackTrace(error as Error);
+    throw error;
+  }
+}
+
+export class File implements AsyncDisposable {
+  readonly path: string;
+  readonly #proactor: Proactor;
+  readonly #descriptor: number;
+  readonly #fd: number;
+  readonly #flags: number;
+  readonly #source: FileSource;
+  #closed: Promise<void> | undefined = undefined;
+
+  /** Used by `open`. */
+  constructor(proactor: Proactor, descriptor: number, fd: number, path: string, flags: number) {
+    this.#proactor = proactor;
+    this.#descriptor = descriptor;
+    this.#fd = fd;
+    this.#flags = flags;
+    this.path = path;
+    this.#source = new FileSource(this, proactor, descriptor, this.direct);
+  }
+
+  /** The system's number of the open file; -1 once closed. The file owns it: do not close it. */
+  get fd(): number {
+    return this.closed ? -1 : this.#fd;
+  }
+
+  get closed(): boolean {
+    return this.#closed !== undefined;
+  }
+
+  /** Opened with O_DIRECT. */
+  get direct(): boolean {
+    return (this.#flags & constants.O_DIRECT) !== 0 && this.#proactor.backend.features.direct;
+  }
+
+  /** Style 1: the kernel picks the buffer, you borrow it. */
+  allocator(options?: AllocatorOptions): AllocatorReader {
+    return new AllocatorReader(this.#source, options);
+  }
+
+  /** Style 2: your buffer goes to the kernel and comes back. */
+  submitter(options?: SubmitterOptions): SubmitReader {
+    return new SubmitReader(this.#source, options);
+  }
+
+  /** Style 3: one call, the buffer decides. */
+  hybrid(options?: HybridOptions): HybridReader {
+    return new HybridReader(this.#source, options);
+  }
+
+  /** Write to the file; from its beginning, or its end when it was opened to append. */
+  writer(options?: WriterOptions): FileWriter {
+    const begin = <T>(op: Operation<T>, given: CancelOptions | undefined): Operation<T> => this.#submit(op, given);
+    return new FileWriter({ host: this.#proactor, begin }, options);
+  }
+
+  /** What the system knows of the file; the fields of Node's `fs.Stats`. */
+  async stat(options?: CancelOptions): Promise<Stat> {
+    const operation = new Operation<Stat>(Opcode.STATX, 'fstat', (op, completion) =>
+      completion.result < 0 ? op.failure(completion.result) : new Stat(this.#proactor.backend.status(completion)),
+    );
+    return this.#submit(operation, options).promise;
+  }
+
+  /** Make the file `length` bytes long. */
+  async truncate(length: number | bigint = 0, options?: CancelOptions): Promise<void> {
+    const bytes = checkInteger('len', length, 0, Number.MAX_SAFE_INTEGER);
+    const operation = new Operation<number>(Opcode.FTRUNCATE, 'ftruncate', number);
+    operation.extra = bytes;
+    await this.#submit(operation, options).promise;
+  }
+
+  /** Have disk space for `length` bytes from `position` on, so that writing there does not fail for want of it. */
+  async allocate(position: number | bigint, length: number | bigint, options?: AllocateOptions): Promise<void> {
+    const operation = new Operation<number>(Opcode.FALLOCATE, 'fallocate', number);
+    operation.position = checkInteger('position', position, 0, Number.MAX_SAFE_INTEGER);
+    operation.extra = checkInteger('length', length, 1, Number.MAX_SAFE_INTEGER);
+    operation.flags = options?.keepSize ? FALLOC_FL_KEEP_SIZE : 0;
+    await this.#submit(operation, options).promise;
+  }
+
+  /** Wait until the file's data and metadata are on the disk. */
+  async sync(options?: CancelOptions): Promise<void> {
+    await this.#submit(new Operation<number>(Opcode.FSYNC, 'fsync', number), options).promise;
+  }
+
+  /** Wait until the file's data are on the disk. */
+  async datasync(options?: CancelOptions): Promise<void> {
+    await this.#submit(new Operation<number>(Opcode.FDATASYNC, 'fdatasync', number), options).promise;
+  }
+
+  /** Close the file after everything submitted before. Again gives the same promise. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    await this.#source.refuse();
+    const operation = new Operation<number>(Opcode.CLOSE, 'close', number);
+    operation.descriptor = this.#descriptor;
+    if (this.#proactor.ended) return; // it has closed its descriptors itself
+    this.#proactor.start(operation);
+    await operation.promise;
+  }
+
+  #submit<T>(operation: Operation<T>, options: CancelOptions | undefined): Operation<T> {
+    checkCancelOptions(options);
+    operation.descriptor = this.#descriptor;
+    operation.direct = this.direct;
+    if (operation.direct && operation.opcode === Opcode.WRITE && operation.block?.registered) {
+      operation.opcode = Opcode.WRITE_FIXED;
+    }
+    if (this.closed) operation.refuse(() => closedError(operation.syscall));
+    else this.#proactor.submit(operation, options);
+    return operation;
+  }
+}
+
+export interface AllocateOptions extends CancelOptions {
+  /** Leave the file's length as it is. */
+  readonly keepSize?: boolean | undefined;
+}
+
+const FALLOC_FL_KEEP_SIZE = 1;
+
+/** What the styles read from. */
+class FileSource implements ReadSource, SequenceHost {
+  readonly host: Proactor;
+  readonly #file: File;
+  readonly #descriptor: number;
+  readonly #direct: boolean;
+  readonly #sequence = new Sequence(this);
+  #ended = false;
+
+  constructor(file: File, host: Proactor, descriptor: number, direct: boolean) {
+    this.#file = file;
+    this.host = host;
+    this.#descriptor = descriptor;
+    this.#direct = direct;
+  }
+
+  get seekable(): boolean {
+    return this.#sequence.seekable;
+  }
+
+  plan(options: ReadOptions | undefined): Plan {
+    const plan = planOf(options);
+    const refused = refusal(plan, 'read', !this.#file.closed && this.host.open);
+    if (refused !== undefined) throw refused;
+    return plan;
+  }
+
+  read(landing: Landing, plan: Plan): Deferred<Bytes | null> {
+    if (plan.position === undefined) return this.#sequence.read(landing, plan, true);
+    return this.begin(landing, plan.position, plan, (operation, completion) => landing.land(operation, completion));
+  }
+
+  prefetch(landing: Landing): SequentialRead {
+    return this.#sequence.read(landing, undefined, false);
+  }
+
+  claim(read: SequentialRead): void {
+    this.#sequence.claim(read);
+  }
+
+  drop(reads: readonly SequentialRead[]): void {
+    this.#sequence.drop(reads);
+  }
+
+  watch(read: Deferred<Bytes | null>, options: CancelOptions): void {
+    const operation = read instanceof Operation ? read : (read as SequentialRead).operation;
+    if (operation !== undefined && !read.settled) this.host.watch(operation, options);
+  }
+
+  begin(
+    landing: Landing,
+    position: number,
+    options: CancelOptions | undefined,
+    finish: ReadOperation['finish'],
+  ): ReadOperation {
+    const operation = new Operation<Bytes | null>(Opcode.READ, 'read', finish);
+    operation.descriptor = this.#descriptor;
+    operation.direct = this.#direct;
+    operation.length = landing.length;
+    operation.position = position;
+    if (landing.restore !== undefined) operation.restore = () => landing.restore!();
+    if (this.#ended) {
+      operation.refuse(() => closedError('read'));
+      return operation;
+    }
+    this.host.watch(operation, options);
+    landing.arm(operation);
+    return operation;
+  }
+
+  probeSeekable(): Operation<boolean> {
+    const operation = new Operation<boolean>(Opcode.STATX, 'fstat', (op, completion) =>
+      completion.result < 0 ? op.failure(completion.result) : isSeekable(new Stat(this.host.backend.status(completion))),
+    );
+    operation.descriptor = this.#descriptor;
+    return this.host.submit(operation);
+  }
+
+  /** The file is being closed: what waits is refused, what was begun is finished. */
+  async refuse(): Promise<void> {
+    const failure = (): RitsuError => closedError('read');
+    await this.#sequence.begun();
+    this.#ended = true;
+    this.#sequence.refuse(failure);
+    this.host.refuseWaiting(this.#descriptor, failure);
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * The table of operations in flight: slot + generation -> operation. Every operation has a slot from `encode` until its
+ * final completion; when all slots are taken, operations wait here in order. Generations make a late completion
+ * harmless; the rule (increment at the final completion, 24 bits) is the one of `crates/ritsu/src/slot.rs`.
+ */
+import { abortError, closedError, timeoutError } from './errors.js';
+import { Fifo } from './fifo.js';
+import { ECANCELED, MORE, OPCODE_NAMES } from './op.js';
+import type { CancelCause, CancelOptions, Completion, Operation } from './op.js';
+import type { Backend } from './backend/backend.js';
+
+type AnyOperation = Operation<unknown>;
+
+const GENERATION_MASK = 0xff_ffff;
+
+/** One operation as `Proactor.inflight()` shows it. */
+export interface InflightInfo {
+  readonly opcode: string;
+  readonly syscall: string;
+  readonly path: string | undefined;
+  readonly length: number;
+  readonly position: number;
+  /** Asked to end, and why. */
+  readonly cancelled: CancelCause | undefined;
+  /** False while the operation waits for a slot. */
+  readonly submitted: boolean;
+}
+
+export class Inflight {
+  readonly #backend: Backend;
+  readonly #operations: (AnyOperation | undefined)[] = [];
+  readonly #generations: Uint32Array;
+  readonly #freeSlots: number[] = [];
+  readonly #waiting = new Fifo<AnyOperation>();
+  #onIdle: (() => void)[] = [];
+  #count = 0;
+  /** Completions of an operation that no longer has its slot. Never expected. */
+  stale = 0;
+
+  constructor(backend: Backend) {
+    this.#backend = backend;
+    this.#generations = new Uint32Array(backend.inFlightMax);
+    for (let slot = backend.inFlightMax - 1; slot >= 0; slot -= 1) this.#freeSlots.push(slot);
+  }
+
+  /** Operations that have a slot. */
+  get count(): number {
+    return this.#count;
+  }
+
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  submit(operation: AnyOperation): void {
+    const slot = this.#freeSlots.pop();
+    if (slot === undefined) this.#waiting.push(operation);
+    else this.#place(operation, slot);
+  }
+
+  /** Settle the operation that a completion belongs to. */
+  settle(completion: Completion): void {
+    const { slot, generation } = completion;
+    const operation = this.#operations[slot];
+    if (operation === undefined || operation.generation !== generation) {
+      this.stale += 1;
+      return;
+    }
+    if ((completion.flags & MORE) === 0) this.#vacate(slot, generation);
+    operation.complete(completion);
+    if (this.#count === 0 && this.#onIdle.length > 0) this.#announceIdle();
+  }
+
+  /** End an operation: at once when it has no slot yet, else by asking the backend. The first cause stands. */
+  cancel(operation: AnyOperation, cause: CancelCause): void {
+    if (operation.settled || operation.cancelCause !== undefined) return;
+    operation.cancelCause = cause;
+    if (operation.slot >= 0) this.#backend.cancel(operation);
+    else operation.fail(operation.failure(ECANCELED).make);
+  }
+
+  /** Cancel everything, waiting or in flight. */
+  cancelAll(): void {
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      this.cancel(next, 'closed');
+    }
+    for (const operation of this.#operations) {
+      if (operation !== undefined) operation.cancelCause ??= 'closed';
+    }
+    this.#backend.cancelAll();
+  }
+
+  /** Fail what is left: the system did not end it, and nothing will be reported any more. */
+  forsake(): void {
+    for (const [slot, operation] of this.#operations.entries()) {
+      if (operation === undefined) continue;
+      this.#operations[slot] = undefined;
+      operation.fail(() => closedError(operation.syscall));
+    }
+    this.#count = 0;
+    this.#announceIdle();
+  }
+
+  /** Resolves when nothing is in flight and nothing waits. */
+  idle(): Promise<void> {
+    if (this.#count === 0 && this.#waiting.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  *list(): Generator<InflightInfo> {
+    for (const operation of this.#operations) if (operation !== undefined) yield describe(operation, true);
+    for (const operation of this.#waiting) yield describe(operation, false);
+  }
+
+  #place(operation: AnyOperation, slot: number): void {
+    operation.slot = slot;
+    operation.generation = this.#generations[slot]!;
+    this.#operations[slot] = operation;
+    this.#count += 1;
+    this.#backend.encode(operation);
+  }
+
+  #vacate(slot: number, generation: number): void {
+    this.#operations[slot] = undefined;
+    this.#generations[slot] = (generation + 1) & GENERATION_MASK;
+    this.#count -= 1;
+    let next = this.#waiting.shift();
+    while (next?.settled) next = this.#waiting.shift();
+    if (next === undefined) this.#freeSlots.push(slot);
+    else this.#place(next, slot);
+  }
+
+  #announceIdle(): void {
+    const listeners = this.#onIdle;
+    this.#onIdle = [];
+    for (const listener of listeners) listener();
+  }
+}
+
+function describe(operation: AnyOperation, submitted: boolean): InflightInfo {
+  const { syscall, path, length, position, cancelCause } = operation;
+  const opcode = OPCODE_NAMES[operation.opcode] ?? String(operation.opcode);
+  return { opcode, syscall, path, length, position, cancelled: cancelCause, submitted };
+}
+
+/** Why an operation must not begin, if it must not: its signal has aborted, its time is over, the proactor ended. */
+export function refusal(options: CancelOptions | undefined, syscall: string, open: boolean): Error | undefined {
+  if (!open) return closedError(syscall);
+  if (options?.signal?.aborted) return abortError(options.signal.reason);
+  return options?.timeout === 0 ? timeoutError(syscall) : undefined;
+}
+

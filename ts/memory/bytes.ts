@@ -1,0 +1,123 @@
+/**
+ * What a read gives: a borrowed view of exactly the bytes that came. Memory of a pool goes back by `release()`: every view
+ * made before has length 0 from then on. Memory that was the caller's own becomes the caller's again by `take()`.
+ */
+import { RitsuError } from '../errors.js';
+import { isDetached, move, stamp, viewOf } from './block.js';
+import type { Block } from './block.js';
+
+const EMPTY = Buffer.alloc(0);
+
+export class Bytes {
+  #data: Buffer;
+  #memory: ArrayBuffer | undefined;
+  #block: Block | undefined;
+  /** The caller's whole view, where its memory could not be moved and the bytes were copied into it. */
+  #copiedInto: Buffer | undefined = undefined;
+  #released = false;
+  /** Called once when the memory leaves this object: for the lease tracer. */
+  onReleased: (() => void) | undefined = undefined;
+
+  /** Used by the readers; a program gets its Bytes from a read. */
+  constructor(data: Buffer, memory: ArrayBuffer | undefined, block: Block | undefined) {
+    this.#data = data;
+    this.#memory = memory;
+    this.#block = block;
+  }
+
+  /** Lend `length` bytes of a block, whose memory leaves the library for the holder of this object. */
+  static lend(block: Block, offset: number, length: number): Bytes {
+    const memory = block.memory!;
+    block.memory = undefined;
+    stamp(memory, block);
+    return new Bytes(viewOf(memory, offset, length), memory, block);
+  }
+
+  /** Bytes that were copied into memory of the caller's that cannot be moved. */
+  static copied(whole: Buffer, length: number): Bytes {
+    const bytes = new Bytes(whole.subarray(0, length), undefined, undefined);
+    bytes.#copiedInto = whole;
+    return bytes;
+  }
+
+  /** Exactly the bytes read, as a Buffer; length 0 once released. */
+  get data(): Buffer {
+    return this.#data;
+  }
+
+  get length(): number {
+    return this.#data.length;
+  }
+
+  get released(): boolean {
+    return this.#released;
+  }
+
+  /**
+   * Give the memory back. Every view of it has length 0 from then on. Again is harmless.
+   * @example
+   * const bytes = await reader.read();
+   * if (bytes !== null) { hash.update(bytes.data); bytes.release(); }
+   */
+  release(): void {
+    if (this.#released) return;
+    const memory = this.#end();
+    const block = this.#block;
+    if (block === undefined || memory === undefined) return;
+    const moved = isDetached(memory) ? undefined : block.fence ? move(memory) : memory;
+    block.keeper?.keep(block, moved);
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+
+  /**
+   * The caller's own memory again, whole: ready to be submitted again. Only for memory that was the caller's; pool
+   * memory is borrowed (`copy()` keeps its bytes).
+   */
+  take(): Buffer {
+    if (this.#released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
+    if (this.#copiedInto !== undefined) {
+      this.#end();
+      return this.#copiedInto;
+    }
+    const block = this.#block;
+    if (block === undefined || block.kind === 'pool') {
+      throw new RitsuError('ERR_RITSU_NOT_OWNED', 'pool memory cannot be taken; copy() keeps the bytes');
+    }
+    const memory = this.#end()!;
+    return isDetached(memory) ? EMPTY : viewOf(memory, 0, memory.byteLength);
+  }
+
+  /** The bytes in an ordinary Buffer, to keep for as long as wanted. */
+  copy(): Buffer {
+    if (this.#released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
+    return Buffer.from(this.#data);
+  }
+
+  /**
+   * Move the memory into a write. Undefined when the memory is not that backend's: then the bytes are copied, and stay.
+   */
+  surrender(owner: object): { block: Block; offset: number; length: number } | undefined {
+    if (this.#released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
+    const block = this.#block;
+    const memory = this.#memory;
+    if (block === undefined || memory === undefined || block.kind === 'pinned' || block.owner !== owner) return undefined;
+    if (isDetached(memory)) throw new RitsuError('ERR_RITSU_BUFFER_DETACHED', 'the memory of these bytes was moved away');
+    const { byteOffset: offset, length } = this.#data;
+    this.#end();
+    block.memory = block.fence ? move(memory) : memory;
+    block.inFlight = true;
+    return { block, offset, length };
+  }
+
+  #end(): ArrayBuffer | undefined {
+    const memory = this.#memory;
+    this.#released = true;
+    this.#memory = undefined;
+    this.#data = EMPTY;
+    this.onReleased?.();
+    return memory;
+  }
+}

@@ -1,0 +1,101 @@
+/** The buffer pool: size classes in one mapping, made on first use; it ends with its proactor. */
+import { checkInteger, rangeError } from '../errors.js';
+import { LENGTH_MAX } from '../op.js';
+import type { Block } from './block.js';
+import { SizeClass } from './size-class.js';
+import type { PoolHost, SizeClassOptions, SizeClassStats, WhenEmpty } from './size-class.js';
+
+export interface BufferPoolOptions {
+  readonly classes?: readonly SizeClassOptions[] | undefined;
+  readonly hugePages?: boolean | undefined;
+  readonly whenEmpty?: WhenEmpty | undefined;
+}
+
+/** What a read brings at most, where nobody says. */
+export const BLOCK_SIZE = 65_536;
+
+export const DEFAULT_CLASSES: readonly SizeClassOptions[] = [
+  { size: 4096, count: 256 },
+  { size: 16_384, count: 64 },
+  { size: 65_536, count: 128 },
+  { size: 262_144, count: 16 },
+  { size: 1_048_576, count: 16 },
+];
+
+const POOL_BYTES_MAX = 2 ** 32;
+/** All memory of one allocator: size classes in one mapping. Made on first use; ends with its proactor. */
+export class BufferPool {
+  readonly classes: readonly SizeClass[];
+  #registered = false;
+  readonly #host: PoolHost;
+
+  /** Used by `Proactor.createPool`. */
+  constructor(host: PoolHost, options: BufferPoolOptions = {}) {
+    this.#host = host;
+    const classes = checkClasses(options.classes ?? DEFAULT_CLASSES);
+    const whenEmpty = options.whenEmpty ?? 'wait';
+    const pairs = classes.map(({ size, count }) => [size, count] as const);
+    const layouts = host.backend.createPool(pairs, options.hugePages ?? true);
+    this.classes = layouts.map((layout) => new SizeClass(host, layout, whenEmpty));
+  }
+
+  /** Bytes of the largest block. */
+  get largest(): number {
+    return this.classes.at(-1)!.length;
+  }
+
+  /** The class whose blocks are the smallest that hold `size` bytes. */
+  classFor(size: number): SizeClass {
+    for (const sizeClass of this.classes) if (sizeClass.length >= size) return sizeClass;
+    throw rangeError('blockSize', `<= ${this.largest}, the pool's largest block`, size);
+  }
+
+  /** Like `take` of the fitting class; undefined when that has no block now, or none is as large. */
+  take(size: number): Block | undefined {
+    return this.classes.find((sizeClass) => sizeClass.length >= size)?.take();
+  }
+
+  /** Register memory with the ring for O_DIRECT, once; as much as the memlock budget allows. */
+  register(): void {
+    if (this.#registered || !this.#host.backend.features.registeredBuffers) return;
+    this.#registered = true;
+    let bytes = this.#host.backend.registerPool(this.classes.map((sizeClass) => sizeClass.layout));
+    for (const sizeClass of this.classes) {
+      const { size, count } = sizeClass.layout;
+      for (let index = 0; index < count && bytes >= size; index += 1, bytes -= size) {
+        sizeClass.block(index).registered = true;
+      }
+    }
+  }
+
+  /** Take back blocks whose ArrayBuffers were collected. */
+  recover(ids: readonly number[]): void {
+    for (const id of ids) {
+      const owner = this.classes.find(({ layout }) => id >= layout.first && id < layout.first + layout.count);
+      owner?.recover(owner.block(id - owner.layout.first));
+    }
+  }
+
+  refuse(failure: () => Error, descriptor: number | undefined): void {
+    for (const sizeClass of this.classes) sizeClass.refuse(failure, descriptor);
+  }
+
+  stats(): SizeClassStats[] {
+    return this.classes.map((sizeClass) => sizeClass.stats());
+  }
+}
+
+function checkClasses(classes: readonly SizeClassOptions[]): SizeClassOptions[] {
+  if (classes.length === 0) throw rangeError('classes', 'a list of at least one size class', classes.length);
+  const sorted = classes.toSorted((a, b) => a.size - b.size);
+  let total = 0;
+  for (const { size, count } of sorted) {
+    checkInteger('size', size, 4096, LENGTH_MAX);
+    if (!Number.isInteger(Math.log2(size))) throw rangeError('size', 'a power of two', size);
+    checkInteger('count', count, 1, 32_768);
+    total += size * count;
+  }
+  if (total >= POOL_BYTES_MAX) throw rangeError('classes', 'less than 4 GiB in all', total);
+  return sorted;
+}
+

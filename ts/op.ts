@@ -1,0 +1,197 @@
+/**
+ * The operation: what is asked of a backend, what it owns meanwhile, and who waits for the answer.
+ *
+ * An operation is made by a resource or a style, given a slot by `Inflight`, written as one record by a backend, and
+ * finished exactly once by its final completion. States: made -> (waiting for a slot) -> in flight -> settled.
+ * The numbers here are the ones of `crates/ritsu-napi/src/abi.rs`; the native binding reports its own and a
+ * mismatch refuses to load.
+ */
+import { Deferred } from './deferred.js';
+import type { Block } from './memory/block.js';
+import { abortError, closedError, systemError, timeoutError } from './errors.js';
+
+/** Operation codes of the submission page. */
+export const Opcode = {
+  NOP: 0,
+  OPEN: 1,
+  CLOSE: 2,
+  READ: 3,
+  READ_FIXED: 4,
+  READ_SELECT: 5,
+  WRITE: 6,
+  WRITE_FIXED: 7,
+  READV: 8,
+  WRITEV: 9,
+  FSYNC: 10,
+  FDATASYNC: 11,
+  FTRUNCATE: 12,
+  FALLOCATE: 13,
+  STATX: 14,
+  TIMEOUT: 15,
+  CANCEL: 16,
+} as const;
+
+export type OpcodeName = keyof typeof Opcode;
+
+/** Names by operation code, for people: errors, `inflight()`. */
+export const OPCODE_NAMES = Object.keys(Opcode) as OpcodeName[];
+
+/** No block, no descriptor. */
+export const NONE = 0xffff_ffff;
+
+/** Completion flag: this completion is not the final one. */
+export const MORE = 1;
+/** Completion flag: the kernel chose the block that the completion names. */
+export const SELECTED = 2;
+/** Completion flag: refused before the kernel saw it; all that the record named stays where it was. */
+export const REFUSED = 4;
+
+/** Option bit: the operation does not keep the process alive. */
+export const UNREF = 1;
+/** Option bit: go to a worker thread of the kernel at once (IOSQE_ASYNC). */
+export const ASYNCHRONOUS = 2;
+
+/** What the kernel answers for an operation that it ended on request. */
+export const ECANCELED = -125;
+const EINTR = -4;
+
+/** The largest length of one read or write (Linux: MAX_RW_COUNT, page aligned). */
+export const LENGTH_MAX = 0x7fff_f000;
+
+/** One completion as a backend reports it; the object is reused, read it at once. */
+export interface Completion {
+  slot: number;
+  generation: number;
+  /** Non-negative: the operation's answer. Negative: `-errno`, or a boundary fault below -4095. */
+  result: number;
+  flags: number;
+  block: number;
+  extra: number;
+  value: number;
+}
+
+/** A completion's negative result; the error is made when somebody awaits it, so that its stack names them. */
+export class Failure {
+  readonly make: () => Error;
+
+  constructor(make: () => Error) {
+    this.make = make;
+  }
+}
+
+/** Turns the final completion into the result. Runs once; what it throws is the operation's error. */
+export type Finish<T> = (operation: Operation<T>, completion: Completion) => T | Failure;
+export type CancelCause = 'abort' | 'timeout' | 'closed';
+
+/** What every operation accepts: a signal and a deadline in milliseconds. */
+export interface CancelOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly timeout?: number | undefined;
+}
+
+export class Operation<T> extends Deferred<T> {
+  slot = -1;
+  generation = 0;
+  descriptor = NONE;
+  /** The block whose memory the operation owns until its final completion, if it owns one. */
+  block: Block | undefined = undefined;
+  blockId = NONE;
+  offset = 0;
+  length = 0;
+  flags = 0;
+  position = -1;
+  extra = 0;
+  target = 0;
+  options = 0;
+  argument: Uint8Array | undefined = undefined;
+  /** Where it was asked for, when leases are traced. */
+  site: string | undefined = undefined;
+  /** The descriptor bypasses the page cache: registered memory is worth using. */
+  direct = false;
+  /** The name Node would give the system call, and the path, for errors. */
+  syscall: string;
+  path: string | undefined = undefined;
+  cancelCause: CancelCause | undefined = undefined;
+  /** Memory to put on the error, when the operation fails. */
+  restore: (() => Uint8Array | undefined) | undefined = undefined;
+  opcode: number;
+  readonly finish: Finish<T>;
+  #reason: unknown = undefined;
+  #unwatch: (() => void) | undefined = undefined;
+
+  constructor(opcode: number, syscall: string, finish: Finish<T>) {
+    super();
+    this.opcode = opcode;
+    this.syscall = syscall;
+    this.finish = finish;
+  }
+
+  /** Turn a final completion into the result or the error. Called once. */
+  complete(completion: Completion): void {
+    if (this.#unwatch !== undefined) this.#endWatch();
+    try {
+      const outcome = this.finish(this, completion);
+      if (outcome instanceof Failure) this.fail(outcome.make);
+      else this.succeed(outcome);
+    } catch (error) {
+      this.fail(() => error as Error);
+    }
+  }
+
+  override fail(failure: () => Error): void {
+    if (this.#unwatch !== undefined) this.#endWatch();
+    super.fail(failure);
+  }
+
+  /**
+   * The failure for a negative result: the system's, or, when the operation was cancelled and the kernel says so, an
+   * AbortError or TimeoutError. The target's own completion decides, never the cancel's. The caller's memory comes back
+   * now, on `error.buffer`.
+   */
+  failure(result: number): Failure {
+    return this.#failure(() => {
+      const cause = result === ECANCELED || result === EINTR ? this.cancelCause : undefined;
+      return cause === undefined ? systemError(result, this.syscall, this.path) : this.#cancelError(cause);
+    });
+  }
+
+  /** Fail an operation that was not begun; the caller's memory comes back on the error. */
+  refuse(make: () => Error): void {
+    this.fail(this.#failure(make).make);
+  }
+
+  /** Ask `cancel` to end this operation when the signal aborts or the deadline passes. */
+  watch({ signal, timeout }: CancelOptions, cancel: (operation: Operation<T>, cause: CancelCause) => void): void {
+    const onAbort = (): void => {
+      this.#reason = signal?.reason;
+      cancel(this, 'abort');
+    };
+    if (signal?.aborted) {
+      onAbort();
+      return;
+    }
+    const timer = timeout === undefined ? undefined : setTimeout(() => cancel(this, 'timeout'), timeout);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    const before = this.#unwatch;
+    this.#unwatch = () => {
+      before?.();
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+  }
+
+  #failure(make: () => Error): Failure {
+    const buffer = this.restore?.();
+    return new Failure(() => (buffer === undefined ? make() : Object.assign(make(), { buffer })));
+  }
+
+  #cancelError(cause: CancelCause): Error {
+    if (cause === 'abort') return abortError(this.#reason);
+    return cause === 'timeout' ? timeoutError(this.syscall) : closedError(this.syscall);
+  }
+
+  #endWatch(): void {
+    this.#unwatch!();
+    this.#unwatch = undefined;
+  }
+}

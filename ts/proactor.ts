@@ -1,0 +1,253 @@
+/**
+ * The proactor of this JavaScript thread: takes operations, gives completions. It owns a backend (a ring, or Node's
+ * fs), the table of operations in flight and the buffer pool. Resources find it by `Proactor.current()`.
+ *
+ * States: open -> closing (takes nothing new) -> closed.
+ */
+import { chooseBackend } from './backend/choose.js';
+import type { BackendInfo, BackendName, Counters } from './backend/choose.js';
+import type { Backend } from './backend/backend.js';
+import { RitsuError, argumentTypeError, checkInteger, closedError } from './errors.js';
+import { Inflight, refusal } from './inflight.js';
+import type { InflightInfo } from './inflight.js';
+import { LeaseTracer } from './memory/lease-tracer.js';
+import type { LoanHost } from './memory/loan.js';
+import type { Span } from './memory/block.js';
+import { Opcode, Operation } from './op.js';
+import type { CancelOptions } from './op.js';
+import { BufferPool } from './memory/pool.js';
+import type { BufferPoolOptions } from './memory/pool.js';
+import type { SizeClassStats } from './memory/size-class.js';
+
+export interface ProactorOptions {
+  /** `auto` takes the ring where it can be had, or what `RITSU_BACKEND` says. */
+  readonly backend?: BackendName | 'auto' | undefined;
+  /** Entries of the submission queue, 1 to 32768; 256 where not given. */
+  readonly entries?: number | undefined;
+  /** Entries of the completion queue; 4096 where not given. */
+  readonly completionEntries?: number | undefined;
+  /** Operations that may be in flight at once, 1 to 65536; 4096 where not given. More wait their turn. */
+  readonly inFlightMax?: number | undefined;
+  /** Bytes of the pool that may be registered with the kernel (pinned, memlock); 4 MiB where not given. */
+  readonly registeredBytesMax?: number | undefined;
+  /** The pool that reads take memory from. */
+  readonly pool?: BufferPoolOptions | undefined;
+  /**
+   * False: views of the library's memory are not revoked at each hand-over, which is faster; a view kept too long then
+   * shows other bytes. For experts who measured.
+   */
+  readonly fence?: boolean | undefined;
+  /** Remember where each lease was asked for, and warn when one is collected without having been released. */
+  readonly traceLeases?: boolean | undefined;
+}
+
+export interface ProactorStats extends Counters {
+  readonly backend: BackendName;
+  /** Operations that wait for a slot. */
+  readonly waiting: number;
+  /** Transfers through a copy, since the memory could not be moved. */
+  readonly copies: number;
+  readonly pool: readonly SizeClassStats[];
+}
+
+export interface DestroyOptions {
+  /** Milliseconds to wait for operations that the system does not end; then their memory is leaked, never freed. */
+  readonly deadline?: number | undefined;
+}
+
+const DESTROY_DEADLINE_MS = 5000;
+
+export class Proactor implements LoanHost {
+  static #current: Proactor | undefined = undefined;
+  static #defaults: ProactorOptions = {};
+
+  readonly backend: Backend;
+  /** Which backend answers, and where it is not the ring: why. */
+  readonly info: BackendInfo;
+  readonly fence: boolean;
+  readonly copying = new Set<Span>();
+  readonly tracer: LeaseTracer | undefined;
+  copies = 0;
+  readonly #inflight: Inflight;
+  readonly #pools: BufferPool[] = [];
+  readonly #options: ProactorOptions;
+  #pool: BufferPool | undefined = undefined;
+  #open = true;
+  /** Still takes what follows from work taken before. */
+  #serving = true;
+  #closed: Promise<void> | undefined = undefined;
+
+  /** The proactor of this thread, made on first use. */
+  static current(): Proactor {
+    if (Proactor.#current === undefined || !Proactor.#current.open) Proactor.#current = new Proactor(Proactor.#defaults);
+    return Proactor.#current;
+  }
+
+  /** Options of this thread's proactor; before its first use. */
+  static configure(options: ProactorOptions): void {
+    if (Proactor.#current?.open) {
+      throw new RitsuError('ERR_RITSU_UNAVAILABLE', "this thread's proactor is in use already: configure it before");
+    }
+    Proactor.#defaults = { ...options };
+  }
+
+  constructor(options: ProactorOptions = {}) {
+    checkOptions(options);
+    this.#options = options;
+    this.fence = options.fence ?? true;
+    this.tracer = options.traceLeases ? new LeaseTracer() : undefined;
+    const { backend, info } = chooseBackend(options, (completion) => this.#inflight.settle(completion));
+    this.backend = backend;
+    this.info = info;
+    this.#inflight = new Inflight(this.backend);
+    this.backend.onCollected = (ids) => {
+      for (const pool of this.#pools) pool.recover(ids);
+    };
+    this.backend.onBroken = () => {
+      this.#open = false;
+      this.#serving = false;
+      this.#refuseReads();
+      this.#inflight.forsake();
+    };
+  }
+
+  get open(): boolean {
+    return this.#open;
+  }
+
+  /** Takes nothing any more, not even the rest of what was begun. */
+  get ended(): boolean {
+    return !this.#serving;
+  }
+
+  /** The pool that reads of this proactor take memory from. */
+  get pool(): BufferPool {
+    this.#pool ??= this.createPool(this.#options.pool);
+    return this.#pool;
+  }
+
+  /** Another pool, with sizes and counts of its own. */
+  createPool(options: BufferPoolOptions = {}): BufferPool {
+    if (!this.#open) throw closedError('createPool');
+    const pool = new BufferPool(this, options);
+    this.#pools.push(pool);
+    return pool;
+  }
+
+  /** Give an operation a slot, or let it wait for one. Its memory is its own from here on. */
+  start<T>(operation: Operation<T>): void {
+    if (!this.#serving) operation.refuse(() => closedError(operation.syscall));
+    else this.#inflight.submit(operation as Operation<unknown>);
+  }
+
+  /** `start`, unless it must not begin; ended by the options' signal or timeout. */
+  submit<T>(operation: Operation<T>, options?: CancelOptions): Operation<T> {
+    const refused = refusal(options, operation.syscall, this.#open);
+    if (refused !== undefined) operation.refuse(() => refused);
+    else {
+      this.watch(operation, options);
+      this.start(operation);
+    }
+    return operation;
+  }
+
+  /** Let a signal or a timeout end the operation. */
+  watch<T>(operation: Operation<T>, options: CancelOptions | undefined): void {
+    if (options === undefined || (options.signal === undefined && options.timeout === undefined)) return;
+    operation.watch(options, (target, cause) => this.#inflight.cancel(target as Operation<unknown>, cause));
+  }
+
+  /** Operations that do nothing, or complete with `result`: for measuring, and for tests of the paths. */
+  nop(result = 0): Promise<number> {
+    const operation = new Operation<number>(Opcode.NOP, 'nop', (op, completion) =>
+      completion.result < 0 ? op.failure(completion.result) : completion.result,
+    );
+    operation.extra = result;
+    return this.submit(operation).promise;
+  }
+
+  /** What is in flight or waits, for people. */
+  inflight(): InflightInfo[] {
+    return [...this.#inflight.list()];
+  }
+
+  stats(): ProactorStats {
+    const counters = this.backend.counters();
+    counters.inFlight = this.#inflight.count;
+    counters.stale += this.#inflight.stale;
+    const pool = this.#pools.flatMap((each) => each.stats());
+    return { ...counters, backend: this.backend.name, waiting: this.#inflight.waiting, copies: this.copies, pool };
+  }
+
+  /** Operations in flight keep the process alive (the default). */
+  ref(): this {
+    this.backend.setKeepAlive(true);
+    return this;
+  }
+
+  unref(): this {
+    this.backend.setKeepAlive(false);
+    return this;
+  }
+
+  /** Take nothing new, finish what was begun, then end. */
+  close(): Promise<void> {
+    this.#open = false;
+    this.#closed ??= this.#finish();
+    return this.#closed;
+  }
+
+  /** Take nothing new, cancel what was begun, then end: nothing writes to memory once this has resolved. */
+  async destroy(options: DestroyOptions = {}): Promise<void> {
+    const deadline = checkInteger('deadline', options.deadline ?? DESTROY_DEADLINE_MS, 0, 2 ** 31 - 1);
+    const closed = this.close();
+    this.#inflight.cancelAll();
+    const timer = setTimeout(() => this.#forsake(), deadline);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Fail reads that wait for a block on behalf of a descriptor that is being closed. */
+  refuseWaiting(descriptor: number, failure: () => Error): void {
+    for (const pool of this.#pools) pool.refuse(failure, descriptor);
+  }
+
+  #refuseReads(): void {
+    for (const pool of this.#pools) pool.refuse(() => closedError('read'), undefined);
+  }
+
+  /** Past the deadline: what the system will not end is given up; its memory is leaked. */
+  #forsake(): void {
+    this.backend.abandon(0);
+    this.#inflight.forsake();
+  }
+
+  async #finish(): Promise<void> {
+    this.#refuseReads();
+    await this.#inflight.idle();
+    this.#serving = false;
+    await this.backend.close();
+  }
+}
+
+/** Which backend answers on this thread, and where it is not the ring: why, and what would help. */
+export function backendInfo(): BackendInfo {
+  return Proactor.current().info;
+}
+
+function checkOptions(options: ProactorOptions): void {
+  if (typeof options !== 'object' || options === null) throw argumentTypeError('options', 'of type object', options);
+  const limits = [
+    ['entries', 1, 32_768],
+    ['completionEntries', 1, 65_536],
+    ['inFlightMax', 1, 65_536],
+    ['registeredBytesMax', 0, 2 ** 30],
+  ] as const;
+  for (const [name, minimum, maximum] of limits) {
+    if (options[name] !== undefined) checkInteger(name, options[name], minimum, maximum);
+  }
+}

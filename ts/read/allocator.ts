@@ -1,0 +1,194 @@
+/**
+ * Style 1, allocator: the kernel picks the buffer, you borrow it. No length and no buffer of yours; a lease goes back
+ * by `release()`, `using`, or the loop going on.
+ */
+import type { Allocator } from '../buffer.js';
+import type { Bytes } from '../memory/bytes.js';
+import { argumentTypeError, checkInteger, closedError } from '../errors.js';
+import { LoanLanding, lend } from '../memory/loan.js';
+import { stamp, viewOf } from '../memory/block.js';
+import type { Block } from '../memory/block.js';
+import { Failure, LENGTH_MAX } from '../op.js';
+import type { Completion } from '../op.js';
+import { BLOCK_SIZE, BufferPool } from '../memory/pool.js';
+import type { Landing, ReadOperation } from '../memory/size-class.js';
+import { ChunkIterator } from './read.js';
+import type { AsyncRead, Plan } from './read.js';
+import type { ReadOptions, ReadSource, SequentialRead } from './source.js';
+
+export interface AllocatorOptions {
+  /** The most bytes of one read; 65536, or the largest block of the pool, where not given. */
+  readonly blockSize?: number | undefined;
+  /** Where memory comes from: the proactor's pool where not given, or an allocator of your own. */
+  readonly allocator?: BufferPool | Allocator | undefined;
+  /** Reads that iteration keeps in flight ahead of the consumer, 0 to 64; 2 where not given. */
+  readonly readAhead?: number | undefined;
+}
+
+export class AllocatorReader implements AsyncRead {
+  readonly style = 'allocator';
+  readonly #source: ReadSource;
+  readonly #landing: Landing;
+  readonly #readAhead: number;
+  /** Reads that iteration has in flight before the consumer asks. */
+  #ahead: SequentialRead[] = [];
+  #closed = false;
+
+  /** Used by resources: `file.allocator()`. */
+  constructor(source: ReadSource, options: AllocatorOptions = {}) {
+    const { pool } = source.host;
+    const allocator = options.allocator ?? pool;
+    const most = allocator instanceof BufferPool ? allocator.largest : LENGTH_MAX;
+    const size = checkInteger('blockSize', options.blockSize ?? Math.min(BLOCK_SIZE, most), 1, LENGTH_MAX);
+    this.#source = source;
+    this.#readAhead = checkInteger('readAhead', options.readAhead ?? 2, 0, 64);
+    this.#landing = landingOf(source, allocator, size);
+  }
+
+  /**
+   * The next bytes, or those at `position`; null at the end of the file. Release what you get.
+   * @example
+   * const bytes = await file.allocator().read({ position: 4096 });
+   */
+  read(options?: ReadOptions): Promise<Bytes | null> {
+    try {
+      return this.#source.read(this.#landing, this.#plan(options)).promise;
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+  }
+
+  pull(options?: ReadOptions): Promise<Bytes | null> {
+    return this.read(options);
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<Bytes> {
+    this.#plan(undefined);
+    return new ChunkIterator(
+      () => this.#pullAhead(),
+      () => this.#dropAhead(),
+    );
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#dropAhead();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #pullAhead(): Promise<Bytes | null> {
+    this.#plan(undefined);
+    const source = this.#source;
+    const first = this.#ahead.shift() ?? source.prefetch(this.#landing);
+    source.claim(first);
+    // A short or failed read ahead of others is put right by the source; how far ahead is only a matter of speed.
+    while (source.seekable && this.#ahead.length < this.#readAhead) this.#ahead.push(source.prefetch(this.#landing));
+    return first.promise;
+  }
+
+  #dropAhead(): void {
+    this.#source.drop(this.#ahead.splice(0));
+  }
+
+  #plan(options: ReadOptions | undefined): Plan {
+    if (this.#closed) throw closedError('read');
+    return this.#source.plan(options);
+  }
+}
+
+function landingOf(source: ReadSource, allocator: BufferPool | Allocator, size: number): Landing {
+  if (allocator instanceof BufferPool) return new PoolLanding(allocator, size);
+  if (typeof allocator.acquire === 'function' && typeof allocator.release === 'function') {
+    return new AllocatorLanding(source, allocator, size);
+  }
+  throw argumentTypeError('allocator', 'a BufferPool, or an object with acquire() and release()', allocator);
+}
+
+/** Reads of at most `length` bytes into the smallest blocks that hold them. */
+export class PoolLanding implements Landing {
+  readonly length: number;
+  readonly #class: Landing;
+
+  constructor(pool: BufferPool, length: number) {
+    this.length = length;
+    this.#class = pool.classFor(length);
+  }
+
+  arm(operation: ReadOperation): void {
+    this.#class.arm(operation);
+  }
+
+  land(operation: ReadOperation, completion: Completion): Bytes | null | Failure {
+    return this.#class.land(operation, completion);
+  }
+
+  discard(operation: ReadOperation, completion: Completion): void {
+    this.#class.discard(operation, completion);
+  }
+}
+
+/** Memory from a program's own allocator: a loan for each read, back to the allocator when its lease is released. */
+class AllocatorLanding implements Landing {
+  readonly length: number;
+  readonly #source: ReadSource;
+  readonly #allocator: Allocator;
+  readonly #loans = new WeakMap<ReadOperation, LoanLanding>();
+
+  constructor(source: ReadSource, allocator: Allocator, length: number) {
+    this.#source = source;
+    this.#allocator = allocator;
+    this.length = length;
+  }
+
+  arm(operation: ReadOperation): void {
+    try {
+      const memory = this.#allocator.acquire();
+      if (!(memory instanceof Promise)) this.#begin(operation, memory);
+      else memory.then((later) => this.#begin(operation, later)).catch((error: Error) => this.#refuse(operation, error));
+    } catch (error) {
+      this.#refuse(operation, error as Error);
+    }
+  }
+
+  land(operation: ReadOperation, completion: Completion): Bytes | null | Failure {
+    const outcome = this.#loans.get(operation)!.land(operation, completion);
+    if (outcome instanceof Failure || outcome.length > 0) return outcome;
+    outcome.release();
+    return null;
+  }
+
+  discard(operation: ReadOperation): void {
+    this.#release(this.#loans.get(operation)!.restore());
+  }
+
+  keep(block: Block, memory: ArrayBuffer | undefined): void {
+    if (memory === undefined) return;
+    stamp(memory, block);
+    this.#release(viewOf(memory, 0, memory.byteLength));
+  }
+
+  #begin(operation: ReadOperation, memory: Buffer): void {
+    if (operation.settled) {
+      this.#release(memory);
+      return;
+    }
+    const loan = new LoanLanding(this.#source.host, lend(this.#source.host, memory, undefined), this);
+    this.#loans.set(operation, loan);
+    operation.restore = () => {
+      this.#release(loan.restore());
+      return undefined;
+    };
+    loan.arm(operation);
+  }
+
+  #release(memory: Buffer | undefined): void {
+    if (memory !== undefined) this.#allocator.release(memory);
+  }
+
+  #refuse(operation: ReadOperation, error: Error): void {
+    if (!operation.settled) operation.fail(() => error);
+  }
+}

@@ -1,0 +1,230 @@
+/**
+ * What a style reads from: one primitive, `read(landing)`, whoever owns the memory.
+ *
+ * Reads at a position go straight to the backend. Sequential reads of all styles of one file share a `Sequence`: they
+ * are issued ahead, each at the place where its predecessor should end, and delivered in order; one that turns out to
+ * begin at the wrong place (its predecessor came short, failed or was aborted) is done again at the right one. So no
+ * byte is lost, repeated or reordered, whichever styles take turns.
+ */
+import { Deferred } from '../deferred.js';
+import type { Bytes } from '../memory/bytes.js';
+import { closedError } from '../errors.js';
+import { Fifo } from '../fifo.js';
+import { Failure } from '../op.js';
+import type { CancelOptions, Completion, Operation } from '../op.js';
+import type { LoanHost } from '../memory/loan.js';
+import type { Plan } from './read.js';
+import type { Landing, ReadOperation } from '../memory/size-class.js';
+
+/** Options of one read. */
+export interface ReadOptions extends CancelOptions {
+  /** Byte offset in the file; without it the read goes on where the last sequential one ended. */
+  readonly position?: number | bigint | null | undefined;
+}
+
+/** A readable resource as the styles see it. */
+export interface ReadSource {
+  readonly host: LoanHost;
+  /** Throws when the resource is closed, the options are wrong or their signal has aborted: before any memory is moved. */
+  plan(options: ReadOptions | undefined): Plan;
+  /** Start a read into the landing's memory. */
+  read(landing: Landing, plan: Plan): Deferred<Bytes | null>;
+  /** Start a sequential read whose result is not yet anybody's; `claim()` makes it so, `drop` gives it up. */
+  prefetch(landing: Landing): SequentialRead;
+  claim(read: SequentialRead): void;
+  drop(reads: readonly SequentialRead[]): void;
+  /** Let a signal or timeout end a read that was begun. */
+  watch(read: Deferred<Bytes | null>, options: CancelOptions): void;
+  /** Whether reading ahead is of use: the resource can be read at any position. */
+  readonly seekable: boolean;
+}
+
+/** A sequential read, from its call to its delivery in order. */
+export class SequentialRead extends Deferred<Bytes | null> {
+  readonly landing: Landing;
+  readonly options: CancelOptions | undefined;
+  claimed: boolean;
+  /** Where it was issued; -1 before, and for what has no positions. */
+  position = -1;
+  operation: ReadOperation | undefined = undefined;
+  /** Its final completion, while it waits for its turn. */
+  arrived: Completion | undefined = undefined;
+
+  constructor(landing: Landing, options: CancelOptions | undefined, claimed: boolean) {
+    super();
+    this.landing = landing;
+    this.options = options;
+    this.claimed = claimed;
+  }
+}
+
+const EINVAL = -22;
+/** The smallest unit of a block device. */
+const SECTOR = 512;
+
+/** What a sequence needs of its file. */
+export interface SequenceHost {
+  /** Begin one read operation; `finish` gets its completion. */
+  begin(
+    landing: Landing,
+    position: number,
+    options: CancelOptions | undefined,
+    finish: (operation: ReadOperation, completion: Completion) => Bytes | null | Failure,
+  ): ReadOperation;
+  /** Whether the file has positions; asked once, at the first sequential read. */
+  probeSeekable(): Operation<boolean>;
+}
+
+export class Sequence {
+  readonly #host: SequenceHost;
+  /** Reads that were begun, in order of delivery. */
+  readonly #queue = new Fifo<SequentialRead>();
+  /** Reads that were not: the kind of file is not known yet, or it is read one at a time. */
+  readonly #pending = new Fifo<SequentialRead>();
+  #seekable: boolean | undefined = undefined;
+  #probe: Operation<boolean> | undefined = undefined;
+  /** Where the next byte to be delivered lies. */
+  #delivered = 0;
+  /** Where the next read will be issued. */
+  #next = 0;
+  #atEnd = false;
+
+  constructor(host: SequenceHost) {
+    this.#host = host;
+  }
+
+  get seekable(): boolean {
+    return this.#seekable === true;
+  }
+
+  read(landing: Landing, options: CancelOptions | undefined, claimed: boolean): SequentialRead {
+    const read = new SequentialRead(landing, options, claimed);
+    if (this.#seekable === true) this.#begin(read);
+    else {
+      this.#pending.push(read);
+      this.#pump();
+    }
+    return read;
+  }
+
+  claim(read: SequentialRead): void {
+    read.claimed = true;
+    this.#deliver();
+  }
+
+  /** Give up reads that nobody claimed: their bytes stay in the file, for the next reader. */
+  drop(reads: readonly SequentialRead[]): void {
+    for (const read of reads) {
+      if (read.settled || !(this.#queue.remove(read) || this.#pending.remove(read))) continue;
+      if (read.arrived !== undefined) read.landing.discard(read.operation!, read.arrived);
+      read.fail(() => closedError('read'));
+    }
+    this.#deliver();
+  }
+
+  /** Once what was called so far has been begun: the kind of file is known. */
+  async begun(): Promise<void> {
+    if (this.#probe !== undefined && !this.#probe.settled) await this.#probe.promise.catch(() => {});
+  }
+
+  /** Fail what was not begun: the file is being closed. */
+  refuse(failure: () => Error): void {
+    for (let read = this.#pending.shift(); read !== undefined; read = this.#pending.shift()) {
+      const buffer = read.landing.restore?.();
+      read.fail(() => (buffer === undefined ? failure() : Object.assign(failure(), { buffer })));
+    }
+  }
+
+  #pump(): void {
+    if (this.#seekable === undefined) {
+      this.#askSeekable();
+      return;
+    }
+    // What has no positions is read one at a time: the kernel's own position orders the reads.
+    while (this.#pending.length > 0 && (this.#seekable || this.#queue.length === 0)) this.#begin(this.#pending.shift()!);
+  }
+
+  #begin(read: SequentialRead): void {
+    this.#queue.push(read);
+    const position = this.#next;
+    this.#next += read.landing.length;
+    this.#issue(read, this.#seekable ? position : -1);
+  }
+
+  #issue(read: SequentialRead, position: number): void {
+    read.position = position;
+    read.arrived = undefined;
+    const operation = this.#host.begin(read.landing, position, read.options, (finished, completion) => {
+      this.#arrive(read, finished, completion);
+      return null;
+    });
+    read.operation = operation;
+    operation.onSettled = () => {
+      if (operation.failed) this.#fail(read, operation.error);
+    };
+    if (operation.failed) queueMicrotask(() => this.#fail(read, operation.error));
+  }
+
+  #arrive(read: SequentialRead, operation: ReadOperation, completion: Completion): void {
+    if (this.#isPastEnd(read, completion)) completion.result = 0;
+    if (read.settled) read.landing.discard(operation, completion); // dropped meanwhile
+    else {
+      read.arrived = { ...completion };
+      this.#deliver();
+    }
+  }
+
+  /** An operation that ended without a completion: refused, or aborted before it had a slot. */
+  #fail(read: SequentialRead, error: () => Error): void {
+    if (read.settled || !this.#queue.remove(read)) return;
+    read.fail(error);
+    this.#deliver();
+  }
+
+  #deliver(): void {
+    for (let read = this.#queue.peek(); read?.claimed && read.arrived !== undefined; read = this.#queue.peek()) {
+      if (this.#isMisplaced(read, read.arrived)) {
+        read.landing.discard(read.operation!, read.arrived);
+        this.#next = Math.max(this.#next, this.#delivered + read.landing.length);
+        this.#issue(read, this.#delivered);
+        return;
+      }
+      this.#queue.shift();
+      this.#settle(read, read.arrived);
+    }
+    if (this.#queue.length === 0) {
+      this.#next = this.#delivered;
+      if (this.#pending.length > 0) this.#pump();
+    }
+  }
+
+  #settle(read: SequentialRead, arrived: Completion): void {
+    if (arrived.result >= 0) {
+      this.#atEnd = arrived.result < read.landing.length;
+      this.#delivered += arrived.result;
+    }
+    const outcome = read.landing.land(read.operation!, arrived);
+    if (outcome instanceof Failure) read.fail(outcome.make);
+    else read.succeed(outcome);
+  }
+
+  #isMisplaced(read: SequentialRead, arrived: Completion): boolean {
+    if (read.position < 0 || read.position === this.#delivered || arrived.result < 0) return false;
+    return !(arrived.result === 0 && this.#atEnd);
+  }
+
+  /** O_DIRECT cannot read at the odd position where a file ends: after a short read, that is its end. */
+  #isPastEnd(read: SequentialRead, { result }: Completion): boolean {
+    return result === EINVAL && this.#atEnd && read.position % SECTOR !== 0;
+  }
+
+  #askSeekable(): void {
+    if (this.#probe !== undefined) return;
+    const probe = this.#host.probeSeekable();
+    this.#probe = probe;
+    probe.onSettled = () => {
+      this.#seekable = !probe.failed && probe.value;
+      this.#pump();
+    };
+  }
+}
