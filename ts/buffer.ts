@@ -2,7 +2,7 @@
  * Memory for reads and writes, and the `IoBuffer` trait: the seed's "special buffer" that lets one call take memory
  * of either owner.
  */
-import { Bytes } from './memory/bytes.js';
+import type { Bytes } from './memory/bytes.js';
 import { RitsuError, argumentTypeError, checkInteger } from './errors.js';
 import { allocate } from './memory/loan.js';
 import { stamp, viewOf } from './memory/block.js';

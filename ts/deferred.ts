@@ -68,3 +68,13 @@ export class Deferred<T> {
     this.#resolve!(thenable as unknown as PromiseLike<T>);
   }
 }
+
+/** Give a rare operation's error the stack of those who await it, which V8 knows once an await is over. */
+export async function traced<T>(promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (error) {
+    Error.captureStackTrace(error as Error, traced);
+    throw error;
+  }
+}

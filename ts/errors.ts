@@ -93,7 +93,7 @@ export function systemError(result: number, syscall: string, path?: string): Sys
   const [code, text] = getSystemErrorMap().get(result) ?? [`E${-result}`, 'unknown error'];
   const where = path === undefined ? '' : ` '${path}'`;
   const error = new Error(`${code}: ${text}, ${syscall}${where}`);
-  return Object.assign(error, { errno: result, code, syscall }, path === undefined ? {} : { path }) as SystemError;
+  return Object.assign(error, { errno: result, code, syscall }, path === undefined ? {} : { path });
 }
 
 /** An argument of the wrong type, with Node's code and message. */

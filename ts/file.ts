@@ -3,27 +3,22 @@
  * A `File` owns its descriptor; `close()` is ordered behind everything submitted before it.
  */
 import { constants } from 'node:fs';
-import type { Bytes } from './memory/bytes.js';
-import type { Deferred } from './deferred.js';
-import { RitsuError, argumentTypeError, checkInteger, closedError } from './errors.js';
-import { refusal } from './inflight.js';
+import { traced } from './deferred.js';
+import { argumentTypeError, checkInteger, closedError } from './errors.js';
 import { Opcode, Operation } from './op.js';
 import type { CancelOptions, Completion } from './op.js';
 import { openFlags, openMode, pathBytes, pathText } from './path.js';
 import type { OpenMode, PathLike } from './path.js';
-import type { Landing, ReadOperation } from './memory/size-class.js';
 import { Proactor } from './proactor.js';
 import { AllocatorReader } from './read/allocator.js';
 import type { AllocatorOptions } from './read/allocator.js';
+import { FileSource } from './read/file-source.js';
 import { HybridReader } from './read/hybrid.js';
 import type { HybridOptions } from './read/hybrid.js';
-import { checkCancelOptions, planOf } from './read/read.js';
-import type { Plan } from './read/read.js';
-import { Sequence } from './read/source.js';
-import type { ReadOptions, ReadSource, SequenceHost, SequentialRead } from './read/source.js';
+import { checkCancelOptions } from './read/read.js';
 import { SubmitReader } from './read/submit.js';
 import type { SubmitterOptions } from './read/submit.js';
-import { Stat, isSeekable } from './stat.js';
+import { Stat } from './stat.js';
 import { FileWriter } from './write.js';
 import type { WriterOptions } from './write.js';
 
@@ -36,6 +31,13 @@ export interface OpenOptions extends CancelOptions {
   readonly direct?: boolean | undefined;
   readonly proactor?: Proactor | undefined;
 }
+
+export interface AllocateOptions extends CancelOptions {
+  /** Leave the file's length as it is. */
+  readonly keepSize?: boolean | undefined;
+}
+
+const FALLOC_FL_KEEP_SIZE = 1;
 
 interface Opened {
   readonly descriptor: number;
@@ -72,16 +74,6 @@ export async function open(path: PathLike, flags?: string | number | OpenOptions
   const { descriptor, fd } = await traced(proactor.submit(operation, options).promise);
   if (options.direct) proactor.pool.register();
   return new File(proactor, descriptor, fd, operation.path, bits);
-}
-
-/** Give a rare operation's error the stack of those who await it, which V8 knows once the await is over. */
-async function traced<T>(promise: Promise<T>): Promise<T> {
-  try {
-    return await promise;
-  } catch (error) {
-    Error.captureStackTrace(error as Error);
-    throw error;
-  }
 }
 
 export class File implements AsyncDisposable {
@@ -143,7 +135,7 @@ export class File implements AsyncDisposable {
     const operation = new Operation<Stat>(Opcode.STATX, 'fstat', (op, completion) =>
       completion.result < 0 ? op.failure(completion.result) : new Stat(this.#proactor.backend.status(completion)),
     );
-    return this.#submit(operation, options).promise;
+    return traced(this.#submit(operation, options).promise);
   }
 
   /** Make the file `length` bytes long. */
@@ -151,7 +143,7 @@ export class File implements AsyncDisposable {
     const bytes = checkInteger('len', length, 0, Number.MAX_SAFE_INTEGER);
     const operation = new Operation<number>(Opcode.FTRUNCATE, 'ftruncate', number);
     operation.extra = bytes;
-    await this.#submit(operation, options).promise;
+    await traced(this.#submit(operation, options).promise);
   }
 
   /** Have disk space for `length` bytes from `position` on, so that writing there does not fail for want of it. */
@@ -160,17 +152,17 @@ export class File implements AsyncDisposable {
     operation.position = checkInteger('position', position, 0, Number.MAX_SAFE_INTEGER);
     operation.extra = checkInteger('length', length, 1, Number.MAX_SAFE_INTEGER);
     operation.flags = options?.keepSize ? FALLOC_FL_KEEP_SIZE : 0;
-    await this.#submit(operation, options).promise;
+    await traced(this.#submit(operation, options).promise);
   }
 
   /** Wait until the file's data and metadata are on the disk. */
   async sync(options?: CancelOptions): Promise<void> {
-    await this.#submit(new Operation<number>(Opcode.FSYNC, 'fsync', number), options).promise;
+    await traced(this.#submit(new Operation<number>(Opcode.FSYNC, 'fsync', number), options).promise);
   }
 
   /** Wait until the file's data are on the disk. */
   async datasync(options?: CancelOptions): Promise<void> {
-    await this.#submit(new Operation<number>(Opcode.FDATASYNC, 'fdatasync', number), options).promise;
+    await traced(this.#submit(new Operation<number>(Opcode.FDATASYNC, 'fdatasync', number), options).promise);
   }
 
   /** Close the file after everything submitted before. Again gives the same promise. */
@@ -202,100 +194,5 @@ export class File implements AsyncDisposable {
     if (this.closed) operation.refuse(() => closedError(operation.syscall));
     else this.#proactor.submit(operation, options);
     return operation;
-  }
-}
-
-export interface AllocateOptions extends CancelOptions {
-  /** Leave the file's length as it is. */
-  readonly keepSize?: boolean | undefined;
-}
-
-const FALLOC_FL_KEEP_SIZE = 1;
-
-/** What the styles read from. */
-class FileSource implements ReadSource, SequenceHost {
-  readonly host: Proactor;
-  readonly #file: File;
-  readonly #descriptor: number;
-  readonly #direct: boolean;
-  readonly #sequence = new Sequence(this);
-  #ended = false;
-
-  constructor(file: File, host: Proactor, descriptor: number, direct: boolean) {
-    this.#file = file;
-    this.host = host;
-    this.#descriptor = descriptor;
-    this.#direct = direct;
-  }
-
-  get seekable(): boolean {
-    return this.#sequence.seekable;
-  }
-
-  plan(options: ReadOptions | undefined): Plan {
-    const plan = planOf(options);
-    const refused = refusal(plan, 'read', !this.#file.closed && this.host.open);
-    if (refused !== undefined) throw refused;
-    return plan;
-  }
-
-  read(landing: Landing, plan: Plan): Deferred<Bytes | null> {
-    if (plan.position === undefined) return this.#sequence.read(landing, plan, true);
-    return this.begin(landing, plan.position, plan, (operation, completion) => landing.land(operation, completion));
-  }
-
-  prefetch(landing: Landing): SequentialRead {
-    return this.#sequence.read(landing, undefined, false);
-  }
-
-  claim(read: SequentialRead): void {
-    this.#sequence.claim(read);
-  }
-
-  drop(reads: readonly SequentialRead[]): void {
-    this.#sequence.drop(reads);
-  }
-
-  watch(read: Deferred<Bytes | null>, options: CancelOptions): void {
-    const operation = read instanceof Operation ? read : (read as SequentialRead).operation;
-    if (operation !== undefined && !read.settled) this.host.watch(operation, options);
-  }
-
-  begin(
-    landing: Landing,
-    position: number,
-    options: CancelOptions | undefined,
-    finish: ReadOperation['finish'],
-  ): ReadOperation {
-    const operation = new Operation<Bytes | null>(Opcode.READ, 'read', finish);
-    operation.descriptor = this.#descriptor;
-    operation.direct = this.#direct;
-    operation.length = landing.length;
-    operation.position = position;
-    if (landing.restore !== undefined) operation.restore = () => landing.restore!();
-    if (this.#ended) {
-      operation.refuse(() => closedError('read'));
-      return operation;
-    }
-    this.host.watch(operation, options);
-    landing.arm(operation);
-    return operation;
-  }
-
-  probeSeekable(): Operation<boolean> {
-    const operation = new Operation<boolean>(Opcode.STATX, 'fstat', (op, completion) =>
-      completion.result < 0 ? op.failure(completion.result) : isSeekable(new Stat(this.host.backend.status(completion))),
-    );
-    operation.descriptor = this.#descriptor;
-    return this.host.submit(operation);
-  }
-
-  /** The file is being closed: what waits is refused, what was begun is finished. */
-  async refuse(): Promise<void> {
-    const failure = (): RitsuError => closedError('read');
-    await this.#sequence.begun();
-    this.#ended = true;
-    this.#sequence.refuse(failure);
-    this.host.refuseWaiting(this.#descriptor, failure);
   }
 }

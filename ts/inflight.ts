@@ -53,6 +53,7 @@ export class Inflight {
   }
 
   submit(operation: AnyOperation): void {
+    if (operation.settled) return; // aborted before it began
     const slot = this.#freeSlots.pop();
     if (slot === undefined) this.#waiting.push(operation);
     else this.#place(operation, slot);

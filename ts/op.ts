@@ -8,6 +8,7 @@
  */
 import { Deferred } from './deferred.js';
 import type { Block } from './memory/block.js';
+import type { Landing } from './memory/size-class.js';
 import { abortError, closedError, systemError, timeoutError } from './errors.js';
 
 /** Operation codes of the submission page. */
@@ -104,6 +105,8 @@ export class Operation<T> extends Deferred<T> {
   target = 0;
   options = 0;
   argument: Uint8Array | undefined = undefined;
+  /** Where the bytes of a read go. */
+  landing: Landing | undefined = undefined;
   /** Where it was asked for, when leases are traced. */
   site: string | undefined = undefined;
   /** The descriptor bypasses the page cache: registered memory is worth using. */

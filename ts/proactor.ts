@@ -201,7 +201,7 @@ export class Proactor implements LoanHost {
   async destroy(options: DestroyOptions = {}): Promise<void> {
     const deadline = checkInteger('deadline', options.deadline ?? DESTROY_DEADLINE_MS, 0, 2 ** 31 - 1);
     const closed = this.close();
-    this.#inflight.cancelAll();
+    if (this.#serving) this.#inflight.cancelAll();
     const timer = setTimeout(() => this.#forsake(), deadline);
     await closed;
     clearTimeout(timer);

@@ -4,6 +4,7 @@
  * Memory of `alloc()` and `Bytes` move into the write, as in reading; other data is copied at the call, so that what is
  * written are the bytes of that moment. Writes without a position follow each other; a write at a position does not wait.
  */
+import { traced } from './deferred.js';
 import { checkInteger, closedError } from './errors.js';
 import type { LoanHost } from './memory/loan.js';
 import { Opcode, Operation } from './op.js';
@@ -78,12 +79,12 @@ export class FileWriter implements AsyncWrite {
    */
   async write(data: Writable, options?: WriteOptions): Promise<WriteResult> {
     const plan = this.#check(options, 'write');
-    return this.#run([Parcel.take(this.#target.host, data)], plan, false);
+    return traced(this.#run([Parcel.take(this.#target.host, data)], plan, false));
   }
 
   async writeAll(data: Writable, options?: WriteOptions): Promise<WriteResult> {
     const plan = this.#check(options, 'write');
-    return this.#run([Parcel.take(this.#target.host, data)], plan, true);
+    return traced(this.#run([Parcel.take(this.#target.host, data)], plan, true));
   }
 
   /** Throws when the data cannot be written; nothing is pushed then. */
@@ -99,7 +100,7 @@ export class FileWriter implements AsyncWrite {
     const parcels = this.#pushed;
     this.#pushed = [];
     if (parcels.length === 0) return { bytesWritten: 0, rest: Buffer.alloc(0), buffers: [] };
-    return this.#run(parcels, plan, false);
+    return traced(this.#run(parcels, plan, false));
   }
 
   async end(): Promise<void> {
@@ -146,7 +147,6 @@ export class FileWriter implements AsyncWrite {
         if (plan.position === undefined && start !== CURRENT) this.#position += count;
       } while (all && count > 0 && written < total);
     } catch (error) {
-      Error.captureStackTrace(error as Error);
       throw Object.assign(error as Error, { bytesTransferred: written, ...settle(parcels, written) });
     }
     return { bytesWritten: written, ...settle(parcels, written) };

@@ -42,7 +42,7 @@ export type Memory = NodeJS.ArrayBufferView | ArrayBuffer;
 
 /** Move the memory to a new ArrayBuffer: the old one and all its views have length 0 from then on. */
 export function move(memory: ArrayBuffer): ArrayBuffer {
-  return apply(transfer, memory, NO_ARGUMENTS) as ArrayBuffer;
+  return apply(transfer, memory, NO_ARGUMENTS);
 }
 
 export function isDetached(memory: ArrayBuffer): boolean {
@@ -109,11 +109,11 @@ class Stamp extends returnObject {
   }
 
   static of(memory: object): Block | undefined {
-    return #block in memory ? (memory as Stamp).#block : undefined;
+    return #block in memory ? memory.#block : undefined;
   }
 
   static put(memory: object, block: Block): void {
-    if (#block in memory) (memory as Stamp).#block = block;
+    if (#block in memory) memory.#block = block;
     else new Stamp(memory as ArrayBuffer, block);
   }
 }

@@ -9,7 +9,7 @@
  * | a lease of a pool | refused for reading; `write(bytes)` moves it |
  */
 import { Bytes } from './bytes.js';
-import { RitsuError, argumentValueError, checkInteger, closedError } from '../errors.js';
+import { RitsuError, argumentValueError, checkInteger, closedError, rangeError } from '../errors.js';
 import { Block, blockOf, inspect, isArrayBuffer, isDetached, isMovable, move, stamp, viewOf } from './block.js';
 import type { Keeper, Span } from './block.js';
 import { LENGTH_MAX, Opcode } from '../op.js';
@@ -33,6 +33,9 @@ export interface Loan {
   /** The caller's view, where the block is only a stand-in for it. */
   readonly original: Span | undefined;
 }
+
+/** The largest block (32 bits). */
+const BLOCK_BYTES_MAX = 2 ** 32 - 1;
 
 /** Refuse memory that an operation cannot be given. Runs none of the caller's code. */
 export function checkLendable(name: string, view: unknown): Span {
@@ -70,6 +73,7 @@ export function moveIn(host: PoolHost, span: Span): Block | undefined {
     return known;
   }
   if (known?.kind === 'own' || !isMovable(span)) return undefined;
+  if (span.length > BLOCK_BYTES_MAX) throw rangeError('buffer', `at most ${BLOCK_BYTES_MAX} bytes as a whole`, span.length);
   let moved: ArrayBuffer;
   try {
     moved = move(memory);

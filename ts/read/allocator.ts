@@ -54,7 +54,7 @@ export class AllocatorReader implements AsyncRead {
     try {
       return this.#source.read(this.#landing, this.#plan(options)).promise;
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 

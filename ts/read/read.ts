@@ -35,9 +35,10 @@ const SEQUENTIAL: Plan = { position: undefined, signal: undefined, timeout: unde
 
 export function planOf(options: ReadOptions | undefined): Plan {
   if (options === undefined) return SEQUENTIAL;
-  const { signal, timeout } = checkCancelOptions(options);
-  const given = options.position;
+  if (typeof options !== 'object' || options === null) throw argumentTypeError('options', 'of type object', options);
+  const { position: given, signal, timeout } = options;
   const position = given === undefined || given === null ? undefined : checkPosition(given);
+  if (signal !== undefined || timeout !== undefined) checkCancel(signal, timeout);
   return { position, signal, timeout };
 }
 
@@ -46,11 +47,15 @@ export function checkCancelOptions(options: CancelOptions | undefined): CancelOp
   if (options === undefined) return SEQUENTIAL;
   if (typeof options !== 'object' || options === null) throw argumentTypeError('options', 'of type object', options);
   const { signal, timeout } = options;
+  checkCancel(signal, timeout);
+  return { signal, timeout };
+}
+
+function checkCancel(signal: unknown, timeout: unknown): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw argumentTypeError('options.signal', 'an instance of AbortSignal', signal);
   }
   if (timeout !== undefined) checkInteger('options.timeout', timeout, 0, 2 ** 31 - 1);
-  return { signal, timeout };
 }
 
 /**

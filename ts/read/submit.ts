@@ -65,7 +65,7 @@ export class SubmitReader implements AsyncRead, Keeper {
       this.#source.watch(oldest, watched);
       return oldest.promise as Promise<Bytes>; // a read into given memory always gives it back
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 

@@ -38,6 +38,7 @@ const UV_READABLE: c_int = 1;
 /// How many handles one proactor has; so many close callbacks follow [`Handles::close`].
 pub const HANDLE_COUNT: u32 = 4;
 
+// SAFETY: as uv.h declares them; Node exports these symbols.
 unsafe extern "C" {
     safe fn uv_handle_size(kind: c_int) -> usize;
     fn uv_handle_set_data(handle: *mut Handle, data: *mut c_void);

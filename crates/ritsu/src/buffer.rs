@@ -3,7 +3,10 @@
 //! Everything here is reached by raw pointers alone: the kernel and JavaScript write behind Rust's back, so no reference into such
 //! memory is ever made. Who may use which part when is decided by the pure tables (`block.rs`, `slot.rs`); this file only owns.
 
+use crate::block::BlockId;
+use crate::error::MemoryError;
 use crate::outcome::{FileStatus, Timestamp};
+use crate::proactor::Proactor;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -188,6 +191,24 @@ impl Drop for StatusBuffer {
     fn drop(&mut self) {
         // SAFETY: the pointer came out of a box in `new` and is given back once.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+impl Proactor {
+    /// Makes memory of the caller's known as a pinned block, idle. The block ends by [`unpin_block`](Proactor::unpin_block).
+    ///
+    /// # Errors
+    ///
+    /// A length of 0 or of 4 GiB and more.
+    ///
+    /// # Safety
+    ///
+    /// `length` bytes from `address` on must stay valid for reads and writes, and no reference into them may be relied on, until
+    /// `unpin_block` has succeeded, or the proactor has been dropped with nothing left in flight (see [`drain`](Proactor::drain): with ops
+    /// remaining, the memory must live for ever).
+    pub unsafe fn pin_block(&mut self, address: NonNull<u8>, length: usize) -> Result<BlockId, MemoryError> {
+        self.refuse_if_closed()?;
+        self.memory.pin(address, length)
     }
 }
 

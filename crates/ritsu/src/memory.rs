@@ -273,6 +273,14 @@ impl Memory {
         Ok(block)
     }
 
+    /// Notes memory of the caller's, whose promise is [`Proactor::pin_block`]'s.
+    pub(crate) fn pin(&mut self, address: NonNull<u8>, length: usize) -> Result<BlockId, MemoryError> {
+        if length == 0 || length > BLOCK_SIZE_MAX {
+            return Err(MemoryError::Size { size: length });
+        }
+        Ok(self.blocks.add(address, length as u32, BlockKind::Pinned))
+    }
+
     fn release_mapping(&mut self, block: BlockId) {
         if let Some(mapping) = self.own.get_mut(block.0 as usize).and_then(Option::take) {
             self.own_bytes -= mapping.length();
@@ -328,26 +336,6 @@ impl Proactor {
         self.memory.allocate(size)
     }
 
-    /// Makes memory of the caller's known as a pinned block, idle. The block ends by [`unpin_block`](Self::unpin_block).
-    ///
-    /// # Errors
-    ///
-    /// A length of 0 or of 4 GiB and more.
-    ///
-    /// # Safety
-    ///
-    /// `length` bytes from `address` on must stay valid for reads and writes, and no reference into them may be relied on, until
-    /// `unpin_block` has succeeded, or the proactor has been dropped with nothing left in flight (see [`drain`](Self::drain): with ops
-    /// remaining, the memory must live for ever).
-    #[allow(unsafe_code)] // The declaration only: the promise is the caller's, and it is used when the kernel is given the address.
-    pub unsafe fn pin_block(&mut self, address: NonNull<u8>, length: usize) -> Result<BlockId, MemoryError> {
-        self.refuse_if_closed()?;
-        if length == 0 || length > BLOCK_SIZE_MAX {
-            return Err(MemoryError::Size { size: length });
-        }
-        Ok(self.memory.blocks.add(address, length as u32, BlockKind::Pinned))
-    }
-
     /// Forgets a pinned block: its memory is the caller's alone again.
     ///
     /// # Errors
@@ -378,7 +366,7 @@ impl Proactor {
         }
     }
 
-    fn refuse_if_closed(&self) -> Result<(), MemoryError> {
+    pub(crate) fn refuse_if_closed(&self) -> Result<(), MemoryError> {
         if self.closed { Err(MemoryError::Closed) } else { Ok(()) }
     }
 }

@@ -74,6 +74,9 @@ const ENTRIES_FLOOR: u32 = 16;
 /// trying before it says that there is none.
 const LOCKED_MEMORY_PAUSES: u32 = 20;
 const LOCKED_MEMORY_PAUSE: Duration = Duration::from_millis(5);
+/// A kernel short of memory for the moment is asked again this often.
+const TRIAL_PAUSES: u32 = 20;
+const TRIAL_PAUSE: Duration = Duration::from_millis(1);
 /// Kernel workers for ops that cannot be served at once: at most this many for files, and for everything else. The kernel's own limits
 /// reach tens of thousands of threads for the latter.
 const WORKERS_MAX: [u32; 2] = [4, 16];
@@ -291,9 +294,15 @@ impl Ring {
         let user_data = UserData::new(Kind::Internal, Token { slot: 0, generation: 0 });
         let pushed = self.push(&nop_injecting(INJECTED).user_data(user_data.0));
         debug_assert!(pushed, "a fresh ring has room");
+        let mut pauses = TRIAL_PAUSES;
         while let Err(errno) = self.enter_raw(1, 1, EnterFlags::GETEVENTS) {
-            if errno != libc::EINTR {
-                return Err(setup_error(Stage::Trial, errno));
+            match errno {
+                libc::EINTR => {}
+                libc::EAGAIN | libc::EBUSY | libc::ENOMEM if pauses > 0 => {
+                    pauses -= 1;
+                    std::thread::sleep(TRIAL_PAUSE);
+                }
+                errno => return Err(setup_error(Stage::Trial, errno)),
             }
         }
         self.clear_event();

@@ -3,9 +3,11 @@
 mod harness;
 
 use harness::{Harness, RUNGS, TemporaryFile, pattern};
-use ritsu::{BlockRange, Config, Entered, Op, Position, Token};
+use ritsu::{BlockRange, Config, Op, Position, Token};
 use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 #[test]
@@ -89,7 +91,7 @@ fn cancels_wait_for_room_and_go_before_ops() {
             harness.proactor.cancel(*read);
         }
         for _ in 0..8 {
-            assert_eq!(harness.proactor.enter(), Entered::Done);
+            harness.enter();
         }
         assert_eq!(harness.proactor.statistics().cancels_sent, 32);
         let outcomes = harness.wait_all();
@@ -111,7 +113,7 @@ fn a_disk_read_ends_by_itself_or_cancelled_but_never_torn() {
     for _ in 0..20 {
         harness.fill(target, &vec![0; 1 << 20]);
         let token = harness.submit(Op::Read { descriptor, target, position: Position::At(0) });
-        assert_eq!(harness.proactor.enter(), Entered::Done);
+        harness.enter();
         harness.proactor.cancel(token);
         match harness.wait(token).result {
             result if result >= 0 => assert_eq!(harness.bytes(target, result as usize), &content[..result as usize]),
@@ -156,20 +158,23 @@ fn no_byte_is_lost_or_repeated_in_cancel_races() {
     for first_rung in RUNGS {
         let mut harness = Harness::on_rung(first_rung);
         let (descriptor, writer) = harness.pipe();
+        let cancelled = Arc::new(AtomicU32::new(0));
+        let seen = cancelled.clone();
         let thread = std::thread::spawn(move || {
             let mut writer = File::from(writer);
             for number in 0..NUMBERS {
-                writer.write_all(&number.to_le_bytes()).unwrap();
-                if number % 7 == 0 {
+                // Now and then the pipe stays empty until a read was cancelled, so that both ends are met on any machine.
+                while number % 16 == 0 && seen.load(Ordering::Relaxed) < number / 16 {
                     std::thread::yield_now();
                 }
+                writer.write_all(&number.to_le_bytes()).unwrap();
             }
         });
         let target = BlockRange { length: 12, ..harness.block(64) };
-        let (mut received, mut won, mut cancelled) = (Vec::new(), 0, 0);
+        let (mut received, mut won) = (Vec::new(), 0);
         loop {
             let token = harness.submit(Op::Read { descriptor, target, position: Position::Current });
-            assert_eq!(harness.proactor.enter(), Entered::Done);
+            harness.enter();
             for _ in 0..received.len() % 50 {
                 std::hint::spin_loop();
             }
@@ -183,13 +188,13 @@ fn no_byte_is_lost_or_repeated_in_cancel_races() {
                 }
                 _ => {
                     assert_eq!(result, -libc::ECANCELED);
-                    cancelled += 1;
+                    cancelled.fetch_add(1, Ordering::Relaxed);
                 }
             }
         }
         thread.join().unwrap();
         let expected: Vec<u8> = (0..NUMBERS).flat_map(u32::to_le_bytes).collect();
         assert!(received == expected, "{} bytes of {}", received.len(), expected.len());
-        assert!(won > 0 && cancelled > 0, "both ends must have been met: {won} won, {cancelled} cancelled");
+        assert!(won > 0 && cancelled.load(Ordering::Relaxed) > 0);
     }
 }

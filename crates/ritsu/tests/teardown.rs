@@ -3,7 +3,9 @@
 mod harness;
 
 use harness::{Harness, PATIENCE, RUNGS, TemporaryFile, pattern};
-use ritsu::{BlockMemory, Config, Fault, MemoryError, Op, OpOptions, Position, Proactor, SizeClass, Token, leaked_bytes};
+use ritsu::{
+    BlockMemory, Config, Entered, Fault, MemoryError, Op, OpOptions, Position, Proactor, SizeClass, Token, leaked_bytes,
+};
 use std::time::{Duration, Instant};
 
 const READS: usize = 64;
@@ -39,7 +41,7 @@ fn read_all(harness: &mut Harness, file: &TemporaryFile) -> Vec<BlockMemory> {
     for (index, target) in targets.into_iter().enumerate() {
         harness.submit(Op::Read { descriptor, target, position: Position::At((index * READ_BYTES) as u64) });
     }
-    harness.proactor.push_and_submit();
+    while harness.proactor.push_and_submit() != Entered::Done {}
     memories
 }
 
@@ -174,7 +176,7 @@ fn many_proactors_live_and_end_in_one_process() {
                         proactor
                             .submit(Token { slot: 0, generation: 0 }, Op::Timeout { duration }, OpOptions::default())
                             .unwrap();
-                        proactor.enter();
+                        while proactor.enter() != Entered::Done {}
                     }
                 }
             })

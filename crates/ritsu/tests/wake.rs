@@ -27,7 +27,7 @@ fn the_eventfd_signals_while_signalling_is_on_only() {
         harness.proactor.clear_event();
         harness.proactor.signalling(on);
         harness.submit(Op::Nop { result: 0 });
-        harness.proactor.enter();
+        harness.enter();
         assert!(harness.proactor.pending(), "a completion waits");
         let signalled = harness.proactor.clear_event() > 0;
         assert_eq!(signalled, on || !harness.proactor.capability().signalling);

@@ -56,7 +56,11 @@ function answer(report: Report): (error: Error | null, count?: unknown) => void 
 
 /** Whether a read or write may have to wait for somebody else. */
 function mayWait(fd: number): boolean {
-  return fstatSync(fd).isFIFO() || isatty(fd);
+  try {
+    return fstatSync(fd).isFIFO() || isatty(fd);
+  } catch {
+    return false; // no stat, no answer: then it is read as any file
+  }
 }
 
 /** Open the same pipe or terminal once more, such that nothing waits on it. */

@@ -1,0 +1,139 @@
+/**
+ * Description: `close()` finishes what was begun, `destroy()` cancels it; both once, from anywhere, and then everything
+ * new is refused with ERR_RITSU_CLOSED. Memory that a cancelled operation had comes back on its error.
+ *
+ * What turns it red: the `open` check of `start` or `submit` removed (operations hang on a ring that is gone); `#closed`
+ * not kept (a second close throws ERR_RITSU_BUSY or ERR_RITSU_PROACTOR_CLOSED); `pool.refuse` not called at the end
+ * (reads that wait for a block never settle); waiting operations not cancelled by `destroy` (it never resolves).
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import test from 'ava';
+import type { ExecutionContext } from 'ava';
+import { Proactor, alloc, backendInfo, open, sleep } from 'ritsu';
+import type { Bytes, File } from 'ritsu';
+import { onEachAlone } from './support/backends.ts';
+import { fileOf, freshPath, randomBytes } from './support/files.ts';
+import { sameBytes } from './support/same.ts';
+
+const CONTENT = randomBytes(4096 * 64);
+const CLOSED = { code: 'ERR_RITSU_CLOSED' };
+
+function readAllOf(file: File, proactor: Proactor): Promise<Bytes>[] {
+  const reader = file.submitter();
+  return Array.from({ length: 64 }, (_, index) => {
+    reader.submit(alloc(4096, { proactor }), { position: index * 4096 });
+    return reader.poll();
+  });
+}
+
+async function refusesEverything(t: ExecutionContext, proactor: Proactor, file: File): Promise<void> {
+  await t.throwsAsync(open(freshPath(), { proactor }), CLOSED, 'open');
+  await t.throwsAsync(proactor.nop(), CLOSED, 'nop');
+  await t.throwsAsync(sleep(1, { proactor }), CLOSED, 'sleep');
+  await t.throwsAsync(async () => file.allocator().read(), CLOSED, 'read');
+  await t.throwsAsync(file.stat(), CLOSED, 'stat');
+  await t.throwsAsync(file.writer().write(Buffer.alloc(3)), CLOSED, 'write');
+  t.throws(() => proactor.createPool(), CLOSED, 'createPool');
+  const memory = Buffer.alloc(3);
+  t.throws(() => file.submitter().submit(memory), CLOSED, 'submit');
+  t.is(memory.length, 3, 'a buffer that was refused stays with its owner');
+}
+
+onEachAlone('close: what was begun finishes, what is new is refused', {}, async (t, proactor) => {
+  const file = await open(fileOf(CONTENT), { proactor });
+  const reads = readAllOf(file, proactor);
+  const closing = proactor.close();
+  await refusesEverything(t, proactor, file);
+  const chunks = await Promise.all(reads);
+  await closing;
+  sameBytes(t, Buffer.concat(chunks.map((bytes) => bytes.data)), CONTENT);
+  t.is(proactor.stats().inFlight, 0);
+  t.is(proactor.open, false);
+  await refusesEverything(t, proactor, file);
+});
+
+onEachAlone('close and destroy: again, together and in any order', {}, async (t, proactor) => {
+  await proactor.nop();
+  const first = proactor.close();
+  t.is(proactor.close(), first, 'the same promise');
+  await Promise.all([first, proactor.destroy(), proactor[Symbol.asyncDispose](), proactor.close(), proactor.destroy()]);
+  await proactor.close();
+  await proactor.destroy();
+  t.is(proactor.stats().inFlight, 0);
+});
+
+onEachAlone('destroy: pending operations are cancelled and their memory comes back', {}, async (t, proactor) => {
+  const file = await open(fileOf(CONTENT), { proactor });
+  const sleeping = t.throwsAsync(sleep(60_000, { proactor }), CLOSED);
+  const reads = readAllOf(file, proactor);
+  const settled = Promise.allSettled(reads);
+  await proactor.destroy();
+  await sleeping;
+  for (const result of await settled) {
+    if (result.status === 'fulfilled') t.is(result.value.take().length, 4096);
+    else t.like(result.reason as object, { ...CLOSED, buffer: { length: 4096 } });
+  }
+  await refusesEverything(t, proactor, file);
+});
+
+onEachAlone('destroy: operations that wait for a slot or a block', { inFlightMax: 2, pool: { classes: [{ size: 4096, count: 1 }] } }, async (t, proactor) => {
+  const file = await open(fileOf(CONTENT), { proactor });
+  const reader = file.allocator({ blockSize: 4096 });
+  const lease = await reader.read();
+  const reads = [1, 2, 3].map((index) => t.throwsAsync(reader.read({ position: index * 4096 }), CLOSED));
+  const sleeps = [1, 2, 3, 4].map(() => t.throwsAsync(sleep(60_000, { proactor }), CLOSED));
+  await nextTurn(); // two sleeps have the slots now
+  const ended = proactor.destroy();
+  await Promise.all([...reads, ...sleeps, ended]);
+  t.is(proactor.stats().waiting, 0);
+  // The lease outlives the proactor, and may go back to it.
+  sameBytes(t, lease!.data, CONTENT.subarray(0, 4096));
+  lease!.release();
+  t.is(lease!.length, 0);
+});
+
+onEachAlone('close from a continuation of an operation of its own', {}, async (t, proactor) => {
+  const nops = Array.from({ length: 10 }, () => proactor.nop());
+  await nops[0];
+  await proactor.close();
+  t.deepEqual(await Promise.all(nops), nops.map(() => 0));
+});
+
+onEachAlone('destroy from a continuation of an operation of its own', {}, async (t, proactor) => {
+  const sleeping = t.throwsAsync(sleep(60_000, { proactor }), CLOSED);
+  await proactor.nop();
+  await proactor.destroy();
+  await sleeping;
+  t.is(proactor.stats().inFlight, 0);
+});
+
+onEachAlone('a file of a closed proactor is closed', {}, async (t, proactor) => {
+  const file = await open(fileOf(CONTENT), { proactor });
+  const left = await open(fileOf(CONTENT), { proactor });
+  await proactor.close();
+  await file.close();
+  await file.close();
+  t.true(file.closed);
+  t.is(file.fd, -1);
+  await t.throwsAsync(async () => left.allocator().read(), CLOSED);
+});
+
+onEachAlone('destroy with a wrong deadline is refused', {}, async (t, proactor) => {
+  await t.throwsAsync(proactor.destroy({ deadline: -1 }), { code: 'ERR_OUT_OF_RANGE' });
+  await t.throwsAsync(proactor.destroy({ deadline: Number.NaN }), { code: 'ERR_OUT_OF_RANGE' });
+  await t.throwsAsync(proactor.destroy({ deadline: '1' as never }), { code: 'ERR_INVALID_ARG_TYPE' });
+  t.true(proactor.open, 'and nothing was closed');
+  t.is(await proactor.nop(), 0);
+});
+
+test('the proactor of the thread is made anew when it was closed', async (t) => {
+  const first = Proactor.current();
+  t.throws(() => Proactor.configure({}), { code: 'ERR_RITSU_UNAVAILABLE' });
+  await first.close();
+  Proactor.configure({ entries: 8 });
+  const second = Proactor.current();
+  t.not(second, first);
+  t.is(await second.nop(), 0);
+  t.is(backendInfo().backend, second.info.backend);
+  await second.close();
+});

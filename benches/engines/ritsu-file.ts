@@ -1,0 +1,161 @@
+/** ritsu's three styles, as their users write them; with the fence (the default) and without. */
+import { Proactor, alloc, open, owned, pooled } from 'ritsu';
+import type { AsyncRead, Bytes, File } from 'ritsu';
+import type { Meter } from '../meter.ts';
+import type { Plan } from '../plan.ts';
+import { inLanes } from './session.ts';
+import type { Session, Workload, Workloads } from './session.ts';
+
+interface Opened {
+  readonly plan: Plan;
+  readonly proactor: Proactor;
+  readonly file: File;
+}
+
+type Pass = (meter: Meter) => Promise<void>;
+
+/** Open the plan's file on a proactor of its own and prepare a style on it. */
+function workload(fence: boolean, prepare: (opened: Opened) => Pass): Workload {
+  return async (plan): Promise<Session> => {
+    const proactor = new Proactor({ fence });
+    const file = await open(plan.path, { proactor, direct: plan.direct });
+    return {
+      pass: prepare({ plan, proactor, file }),
+      copies: () => proactor.stats().copies,
+      async close() {
+        await file.close();
+        await proactor.close();
+      },
+    };
+  };
+}
+
+/** Any call that gives a lease for a position, in as many lanes as the plan has reads outstanding. */
+function inLease(plan: Plan, read: (position: number, lane: number) => Promise<Bytes | null>): Pass {
+  const size = plan.blockSize;
+  return (meter) =>
+    inLanes(plan.depth, async (lane) => {
+      for (let block = meter.next(); block >= 0; block = meter.next()) {
+        const started = meter.start();
+        const bytes = (await read(block * size, lane))!;
+        meter.finish(started, bytes.data, bytes.length, block);
+        bytes.release();
+      }
+    });
+}
+
+function allocator({ plan, file }: Opened): Pass {
+  const reader = file.allocator({ blockSize: plan.blockSize });
+  return inLease(plan, (position) => reader.read({ position }));
+}
+
+function hybridPooled({ plan, file, proactor }: Opened): Pass {
+  const reader = file.hybrid();
+  const into = pooled({ size: plan.blockSize, pool: proactor.pool });
+  return inLease(plan, (position) => reader.read(into, { position }));
+}
+
+/** The buffers take their memory back themselves, at the next read into them; nothing is released. */
+function hybridOwned({ plan, file, proactor }: Opened): Pass {
+  const reader = file.hybrid();
+  const size = plan.blockSize;
+  const buffers = Array.from({ length: plan.depth }, () => owned(alloc(size, { proactor })));
+  return (meter) =>
+    inLanes(plan.depth, async (lane) => {
+      const into = buffers[lane]!;
+      for (let block = meter.next(); block >= 0; block = meter.next()) {
+        const started = meter.start();
+        const bytes = (await reader.read(into, { position: block * size }))!;
+        meter.finish(started, bytes.data, bytes.length, block);
+      }
+    });
+}
+
+/** One reader with all the reads outstanding; they come back in the order of submission. */
+function submit({ plan, file, proactor }: Opened): Pass {
+  const reader = file.submitter();
+  const length = plan.blockSize;
+  const spare = Array.from({ length: plan.depth }, () => alloc(length, { proactor }));
+  const blocks = new Float64Array(plan.depth);
+  const starts = new Float64Array(plan.depth);
+  return async (meter) => {
+    let submitted = 0;
+    const submitNext = (): void => {
+      const block = meter.next();
+      if (block < 0) return;
+      blocks[submitted % plan.depth] = block;
+      starts[submitted % plan.depth] = meter.start();
+      reader.submit(spare.pop()!, { position: block * length, length });
+      submitted += 1;
+    };
+    for (let lane = 0; lane < plan.depth; lane += 1) submitNext();
+    for (let polled = 0; polled < submitted; polled += 1) {
+      const bytes = await reader.poll();
+      const lane = polled % plan.depth;
+      meter.finish(starts[lane]!, bytes.data, bytes.length, blocks[lane]!);
+      spare.push(bytes.take());
+      submitNext();
+    }
+  };
+}
+
+/** The whole file once, by the iteration that all readers share. A reader goes on where the last stood: a new file each. */
+function iterate(reader: (opened: Opened) => AsyncRead): Workload {
+  return async (plan): Promise<Session> => {
+    const proactor = new Proactor();
+    return {
+      copies: () => proactor.stats().copies,
+      async pass(meter) {
+        const file = await open(plan.path, { proactor, direct: plan.direct });
+        let started = meter.startChunk();
+        for await (const bytes of reader({ plan, proactor, file })) {
+          meter.finishChunk(started, bytes.data);
+          started = meter.startChunk();
+        }
+        await file.close();
+      },
+      close: () => proactor.close(),
+    };
+  };
+}
+
+/** The whole file once, several of the caller's buffers submitted ahead, without positions. */
+const submitAhead: Workload = async (plan) => {
+  const proactor = new Proactor();
+  let spare = Array.from({ length: plan.depth }, () => alloc(plan.blockSize, { proactor }));
+  return {
+    copies: () => proactor.stats().copies,
+    async pass(meter) {
+      const file = await open(plan.path, { proactor, direct: plan.direct });
+      const reader = file.submitter();
+      for (const buffer of spare) reader.submit(buffer);
+      spare = [];
+      while (reader.outstanding > 0) {
+        const started = meter.startChunk();
+        const bytes = await reader.poll();
+        const ended = bytes.length === 0;
+        if (!ended) meter.finishChunk(started, bytes.data);
+        const buffer = bytes.take();
+        if (ended) spare.push(buffer);
+        else reader.submit(buffer);
+      }
+      await file.close();
+    },
+    close: () => proactor.close(),
+  };
+};
+
+export const workloads: Workloads = {
+  allocator: workload(true, allocator),
+  'allocator-unfenced': workload(false, allocator),
+  submit: workload(true, submit),
+  'submit-unfenced': workload(false, submit),
+  'hybrid-pooled': workload(true, hybridPooled),
+  'hybrid-owned': workload(true, hybridOwned),
+  'hybrid-owned-unfenced': workload(false, hybridOwned),
+  'iterate-allocator': iterate(({ file, plan }) => file.allocator({ blockSize: plan.blockSize, readAhead: plan.depth - 1 })),
+  'iterate-submit': submitAhead,
+  'iterate-hybrid': iterate(({ file, plan, proactor }) =>
+    file.hybrid({ into: pooled({ size: plan.blockSize, pool: proactor.pool }) }),
+  ),
+};

@@ -1,0 +1,279 @@
+/**
+ * Runs a bench: the same plan for every engine, each in a process of its own, in turns (A B A B ...) so that a busy
+ * minute of the machine meets all of them; every answer checked against one that no engine computed.
+ */
+import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { Engine } from './engines/engine.ts';
+import { straceAvailable } from './engines/provision.ts';
+import { describeCommit, describeMachine, loadAverage } from './machine.ts';
+import { createContent, expectedAnswer } from './plan.ts';
+import type { Plan, Result } from './plan.ts';
+import { formatRow, writeRecord } from './report.ts';
+import type { Outcome, RowReport, Target } from './report.ts';
+
+/** One table: a plan in its real size, and who does it. */
+export interface Row {
+  readonly title: string;
+  readonly mode: Plan['mode'];
+  readonly blockSize: number;
+  readonly depth: number;
+  /** Of the real size. A sequential row reads the file once, whatever stands here. */
+  readonly operations: number;
+  readonly direct?: boolean;
+  readonly observeMemory?: boolean;
+  readonly engines: readonly Engine[];
+  readonly baselines: readonly Engine[];
+  readonly targets?: readonly Target[];
+}
+
+export interface Bench {
+  readonly name: string;
+  /** Size of the file in the real run; without it the bench reads none. */
+  readonly fileSize?: number;
+  readonly rows: readonly Row[];
+}
+
+export interface Settings {
+  readonly smoke: boolean;
+  readonly runs: number;
+  readonly record: boolean;
+  readonly syscalls: boolean;
+  readonly rows: string;
+  readonly engines: string;
+  readonly directory: string | undefined;
+  readonly scale: number;
+}
+
+const MIB = 2 ** 20;
+const SEED = 0x2545f491;
+const CONTENT_SEED = 0x1234567;
+const SMOKE = { fileSize: 4 * MIB, bytes: 2 * MIB } as const;
+/** sha256 of the smoke file. Pins the content function: a change of it would be a change of every record's plan. */
+const SMOKE_DIGEST = '759d371cee7a9ea7c6170b4e93ea4888f79ef15819f5cda04094848cdfa25110';
+
+const usage = `usage: node benches/{file,boundary,read-styles,run}.ts
+  --smoke            small sizes, every byte verified, no timing worth reading
+  --runs N           rounds of the real size (5)
+  --row TEXT         only rows whose title has TEXT
+  --engine TEXT      only engines whose name has TEXT (several with |)
+  --scale X          multiply the operations of every row (1)
+  --directory DIR    where the file is made (the system's folder for temporary files)
+  --syscalls         also count system calls per operation, by strace
+  --record           keep the result under benches/record/`;
+
+export function parseSettings(words: readonly string[]): Settings {
+  const { values } = parseArgs({
+    args: [...words],
+    options: {
+      smoke: { type: 'boolean', default: false },
+      runs: { type: 'string', default: '5' },
+      record: { type: 'boolean', default: false },
+      syscalls: { type: 'boolean', default: false },
+      row: { type: 'string', default: '' },
+      engine: { type: 'string', default: '' },
+      scale: { type: 'string', default: '1' },
+      directory: { type: 'string' },
+    },
+  });
+  const runs = Number(values.runs);
+  const scale = Number(values.scale);
+  if (!Number.isInteger(runs) || runs < 1) throw new RangeError(`--runs ${values.runs}: a whole number from 1 on`);
+  if (!(scale > 0)) throw new RangeError(`--scale ${values.scale}: a number above 0`);
+  if (values.smoke && values.record) throw new RangeError('--smoke measures nothing that --record could keep');
+  const { smoke, record, syscalls, directory } = values;
+  return { smoke, record, syscalls, directory, runs, scale, rows: values.row, engines: values.engine };
+}
+
+/** Run the benches one after the other; the exit code says whether every answer was right. */
+export async function runBenches(benches: readonly Bench[], words: readonly string[]): Promise<void> {
+  let settings: Settings;
+  try {
+    settings = parseSettings(words);
+  } catch (error) {
+    console.error(`${(error as Error).message}\n${usage}`);
+    process.exitCode = 2;
+    return;
+  }
+  for (const bench of benches) {
+    const right = await runBench(bench, settings).catch((error: Error) => console.error(`${bench.name}: ${error.message}`));
+    if (right !== true) process.exitCode = 1;
+  }
+}
+
+/** A bench's file can be run by itself and be imported by `run.ts`. */
+export async function runWhenMain(url: string, bench: Bench): Promise<void> {
+  if (pathToFileURL(process.argv[1] ?? '').href === url) await runBenches([bench], process.argv.slice(2));
+}
+
+async function runBench(bench: Bench, settings: Settings): Promise<boolean> {
+  const machine = describeMachine();
+  const commit = describeCommit();
+  const size = settings.smoke ? SMOKE.fileSize : (bench.fileSize ?? 0);
+  console.log(
+    `\n${bench.name}: ${machine.processor}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.kernel}, ` +
+      `Node ${machine.node} (libuv ${machine.libuv}), commit ${commit}, ${new Date().toISOString().slice(0, 10)}, ` +
+      `load before ${loadAverage()}${settings.smoke ? ', smoke: verified, not timed' : ''}`,
+  );
+  const folder = bench.fileSize === undefined ? undefined : makeFolder(settings.directory);
+  const remove = (): void => rmSync(folder ?? '', { recursive: true, force: true });
+  if (folder !== undefined) process.once('exit', remove);
+  const interrupted = (): never => process.exit(130);
+  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
+  try {
+    const path = folder === undefined ? '-' : join(folder, 'content');
+    const digest = folder === undefined ? undefined : createContent(path, size, CONTENT_SEED);
+    if (settings.smoke && digest !== undefined && digest !== SMOKE_DIGEST) {
+      throw new Error(`the content function changed: sha256 ${digest}, not ${SMOKE_DIGEST}`);
+    }
+    const selected = bench.rows.filter((row) => row.title.includes(settings.rows));
+    const plans = selected.map((row) => planOf(row, settings, path, size));
+    const reports = settings.smoke
+      ? await runSmoke(selected, plans, settings, digest)
+      : await runRows(selected, plans, settings);
+    if (settings.record) console.log(`\nrecorded in ${writeRecord(machine, commit, bench.name, reports)}`);
+    return reports.every((report) => report.outcomes.every((outcome) => outcome.failure === undefined));
+  } finally {
+    process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
+    if (folder !== undefined) remove();
+  }
+}
+
+const TMPFS = new Set([0x01021994, 0x858458f6]);
+
+/** A folder on a disk: reads of tmpfs go to worker threads always and would be another bench. */
+function makeFolder(asked: string | undefined): string {
+  const candidates = asked === undefined ? [tmpdir(), '/var/tmp', import.meta.dirname] : [asked];
+  const folder = candidates.find((candidate) => !TMPFS.has(statfsSync(candidate).type));
+  if (folder === undefined) throw new Error(`${candidates.join(', ')}: in memory, not on a disk; pass --directory`);
+  if (folder !== candidates[0]) console.log(`${candidates[0]} is in memory; the file is made elsewhere`);
+  return mkdtempSync(join(folder, 'ritsu-bench-'));
+}
+
+function planOf(row: Row, settings: Settings, path: string, fileSize: number): Plan {
+  const small = Math.max(SMOKE.bytes / row.blockSize, row.depth * 2);
+  const random = settings.smoke ? small : Math.ceil(row.operations * settings.scale);
+  const operations = row.mode === 'sequential' ? fileSize / row.blockSize : random;
+  const warmUp = row.mode === 'sequential' ? operations : Math.max(row.depth * 2, Math.ceil(operations / 5));
+  return {
+    mode: row.mode,
+    path,
+    fileSize,
+    blockSize: row.blockSize,
+    depth: row.depth,
+    operations,
+    warmUpOperations: settings.smoke && row.mode !== 'sequential' ? row.depth : warmUp,
+    seed: SEED,
+    contentSeed: CONTENT_SEED,
+    direct: row.direct ?? false,
+    verify: settings.smoke && row.mode !== 'nop',
+    observeMemory: row.observeMemory ?? false,
+  };
+}
+
+function enginesOf(row: Row, settings: Settings): Engine[] {
+  const names = settings.engines.split('|');
+  return row.engines.filter((engine) => names.some((name) => engine.name.includes(name)));
+}
+
+/** Throws unless the engine read what the plan says. */
+function check(plan: Plan, result: Result, digest: string | undefined): void {
+  const expected = expectedAnswer(plan);
+  if (result.bytes !== expected.bytes) throw new Error(`read ${result.bytes} bytes, not ${expected.bytes}`);
+  if (result.checksum !== expected.checksum) throw new Error(`checksum ${result.checksum}, not ${expected.checksum}`);
+  if (result.digest !== undefined && result.digest !== digest) throw new Error('the sha256 of the file differs');
+}
+
+/** A whole bench for each engine in one process, two at a time: what is verified needs no quiet machine. */
+async function runSmoke(rows: readonly Row[], plans: readonly Plan[], settings: Settings, digest: string | undefined): Promise<RowReport[]> {
+  const outcomes = rows.map(() => new Map<Engine, Outcome>());
+  const queue = [...new Set(rows.flatMap((row) => enginesOf(row, settings)))];
+  const missing = new Map<string, string[]>();
+  const verifyNext = async (): Promise<void> => {
+    for (let engine = queue.shift(); engine !== undefined; engine = queue.shift()) {
+      const rowsOfEngine = rows.flatMap((row, index) => (row.engines.includes(engine) ? [index] : []));
+      const verified = await verify(engine, rowsOfEngine.map((index) => plans[index]!), digest);
+      rowsOfEngine.forEach((index, position) => outcomes[index]!.set(engine, verified[position]!));
+      const { absent, failure } = verified[0]!;
+      if (absent === undefined) console.log(`  ${engine.name}: ${failure === undefined ? `${verified.length} rows right` : `FAILED: ${failure}`}`);
+      else missing.set(absent, [...(missing.get(absent) ?? []), engine.name]);
+    }
+  };
+  await Promise.all([verifyNext(), verifyNext()]);
+  for (const [reason, names] of missing) console.log(`  without ${names.join('; ')}: ${reason}`);
+  return rows.map((row, index) => reportOf(row, plans[index]!, [...outcomes[index]!.values()]));
+}
+
+async function verify(engine: Engine, plans: readonly Plan[], digest: string | undefined): Promise<Outcome[]> {
+  const available = engine.available();
+  if (available !== true) return plans.map(() => ({ engine, results: [], absent: available }));
+  try {
+    const results = await engine.runAll(plans);
+    plans.forEach((plan, index) => check(plan, results[index]!, digest));
+    return results.map((result) => ({ engine, results: [result] }));
+  } catch (error) {
+    return plans.map(() => ({ engine, results: [], failure: (error as Error).message }));
+  }
+}
+
+async function runRows(rows: readonly Row[], plans: readonly Plan[], settings: Settings): Promise<RowReport[]> {
+  const reports: RowReport[] = [];
+  for (const [index, row] of rows.entries()) {
+    const plan = plans[index]!;
+    const report = reportOf(row, plan, await runRow(row.title, enginesOf(row, settings), plan, settings));
+    console.log(formatRow(report));
+    reports.push(report);
+  }
+  return reports;
+}
+
+function reportOf(row: Row, plan: Plan, outcomes: readonly Outcome[]): RowReport {
+  return { title: row.title, plan, outcomes, baselines: row.baselines, targets: row.targets ?? [] };
+}
+
+async function runRow(title: string, engines: readonly Engine[], plan: Plan, settings: Settings): Promise<Outcome[]> {
+  const results = new Map<Engine, Result[]>();
+  const failures = new Map<Engine, string>();
+  const syscalls = new Map<Engine, number>();
+  const attempt = async (engine: Engine, work: () => Promise<void>): Promise<void> => {
+    if (engine.available() !== true || failures.has(engine)) return;
+    await work().catch((error: Error) => failures.set(engine, error.message));
+  };
+  for (let round = 0; round < settings.runs; round += 1) {
+    for (const engine of engines) {
+      progress(`${title}: round ${round + 1} of ${settings.runs}, ${engine.name}`);
+      await attempt(engine, async () => {
+        const result = await engine.run(plan);
+        check(plan, result, undefined);
+        results.set(engine, [...(results.get(engine) ?? []), result]);
+      });
+    }
+  }
+  if (settings.syscalls && straceAvailable() === true) {
+    for (const engine of engines) {
+      progress(`${title}: system calls of ${engine.name}`);
+      await attempt(engine, async () => void syscalls.set(engine, await engine.syscallsPerOperation(plan)));
+    }
+  }
+  progress('');
+  return engines.map((engine) => outcomeOf(engine, results.get(engine), failures.get(engine), syscalls.get(engine)));
+}
+
+function outcomeOf(engine: Engine, results: readonly Result[] = [], failure?: string, syscalls?: number): Outcome {
+  const available = engine.available();
+  return {
+    engine,
+    results: failure === undefined ? results : [],
+    ...(available !== true && { absent: available }),
+    ...(failure !== undefined && { failure }),
+    ...(syscalls !== undefined && { syscallsPerOperation: syscalls }),
+  };
+}
+
+/** One line that is written over; nothing where nobody watches. */
+function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001B[2K${text}`);
+}

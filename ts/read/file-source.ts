@@ -1,0 +1,113 @@
+/** A file as the styles read it: at a position, or in order through the file's one sequence. */
+import type { Bytes } from '../memory/bytes.js';
+import type { Landing, ReadOperation } from '../memory/size-class.js';
+import type { Deferred } from '../deferred.js';
+import { closedError } from '../errors.js';
+import type { RitsuError } from '../errors.js';
+import { refusal } from '../inflight.js';
+import { Opcode, Operation } from '../op.js';
+import type { CancelOptions, Completion, Failure } from '../op.js';
+import type { Proactor } from '../proactor.js';
+import { Stat, isSeekable } from '../stat.js';
+import { planOf } from './read.js';
+import type { Plan } from './read.js';
+import { Sequence } from './source.js';
+import type { ReadOptions, ReadSource, SequenceHost, SequentialRead } from './source.js';
+
+/** What a source needs of its file. */
+export interface SourceFile {
+  readonly closed: boolean;
+}
+
+/** A read whose result is its reader's as soon as it is there. */
+function land(operation: ReadOperation, completion: Completion): Bytes | null | Failure {
+  return operation.landing!.land(operation, completion);
+}
+
+export class FileSource implements ReadSource, SequenceHost {
+  readonly host: Proactor;
+  readonly #file: SourceFile;
+  readonly #descriptor: number;
+  readonly #direct: boolean;
+  readonly #sequence = new Sequence(this);
+  #ended = false;
+
+  constructor(file: SourceFile, host: Proactor, descriptor: number, direct: boolean) {
+    this.#file = file;
+    this.host = host;
+    this.#descriptor = descriptor;
+    this.#direct = direct;
+  }
+
+  get seekable(): boolean {
+    return this.#sequence.seekable;
+  }
+
+  plan(options: ReadOptions | undefined): Plan {
+    const plan = planOf(options);
+    const refused = refusal(plan, 'read', !this.#file.closed && this.host.open);
+    if (refused !== undefined) throw refused;
+    return plan;
+  }
+
+  read(landing: Landing, plan: Plan): Deferred<Bytes | null> {
+    if (plan.position === undefined) return this.#sequence.read(landing, plan, true);
+    return this.begin(landing, plan.position, plan, land);
+  }
+
+  prefetch(landing: Landing): SequentialRead {
+    return this.#sequence.read(landing, undefined, false);
+  }
+
+  claim(read: SequentialRead): void {
+    this.#sequence.claim(read);
+  }
+
+  drop(reads: readonly SequentialRead[]): void {
+    this.#sequence.drop(reads);
+  }
+
+  watch(read: Deferred<Bytes | null>, options: CancelOptions): void {
+    const operation = read instanceof Operation ? read : (read as SequentialRead).operation;
+    if (operation !== undefined && !read.settled) this.host.watch(operation, options);
+  }
+
+  begin(
+    landing: Landing,
+    position: number,
+    options: CancelOptions | undefined,
+    finish: ReadOperation['finish'],
+  ): ReadOperation {
+    const operation = new Operation<Bytes | null>(Opcode.READ, 'read', finish);
+    operation.landing = landing;
+    operation.descriptor = this.#descriptor;
+    operation.direct = this.#direct;
+    operation.length = landing.length;
+    operation.position = position;
+    if (landing.restore !== undefined) operation.restore = () => landing.restore!();
+    if (this.#ended) {
+      operation.refuse(() => closedError('read'));
+      return operation;
+    }
+    this.host.watch(operation, options);
+    if (!operation.settled) landing.arm(operation);
+    return operation;
+  }
+
+  probeSeekable(): Operation<boolean> {
+    const operation = new Operation<boolean>(Opcode.STATX, 'fstat', (op, completion) =>
+      completion.result < 0 ? op.failure(completion.result) : isSeekable(new Stat(this.host.backend.status(completion))),
+    );
+    operation.descriptor = this.#descriptor;
+    return this.host.submit(operation);
+  }
+
+  /** The file is being closed: what waits is refused, what was begun is finished. */
+  async refuse(): Promise<void> {
+    const failure = (): RitsuError => closedError('read');
+    await this.#sequence.begun();
+    this.#ended = true;
+    this.#sequence.refuse(failure);
+    this.host.refuseWaiting(this.#descriptor, failure);
+  }
+}
