@@ -31,18 +31,19 @@ class CollectionWatch {
 
 /**
  * Heap bytes of one operation: the growth over passes too short to fill the young generation. A pass that a collection
- * fell into shows less, so the largest of a few is the answer.
+ * fell into shrank or shows less, hence the median of those that grew.
  */
 async function allocatedBytes(session: Session, plan: Plan): Promise<number> {
-  const operations = Math.min(1000, plan.operations);
-  let largest = 0;
-  for (let attempt = 0; attempt < 5; attempt += 1) {
+  const operations = Math.min(Math.max(200, plan.depth * 2), plan.operations);
+  const growths: number[] = [];
+  for (let attempt = 0; attempt < 25; attempt += 1) {
     const meter = new Meter(plan, operations, warmUpSeed(plan));
     const before = getHeapStatistics().used_heap_size;
     await session.pass(meter);
-    largest = Math.max(largest, getHeapStatistics().used_heap_size - before);
+    const growth = getHeapStatistics().used_heap_size - before;
+    if (growth > 0) growths.push(growth / operations);
   }
-  return largest / operations;
+  return percentile(Float64Array.from(growths).sort(), 0.5);
 }
 
 function percentile(sorted: Float64Array, share: number): number {

@@ -111,12 +111,12 @@ export async function runWhenMain(url: string, bench: Bench): Promise<void> {
 
 async function runBench(bench: Bench, settings: Settings): Promise<boolean> {
   const machine = describeMachine();
-  const commit = describeCommit();
+  const circumstances = { machine, commit: describeCommit(), loadBefore: loadAverage() };
   const size = settings.smoke ? SMOKE.fileSize : (bench.fileSize ?? 0);
   console.log(
     `\n${bench.name}: ${machine.processor}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.kernel}, ` +
-      `Node ${machine.node} (libuv ${machine.libuv}), commit ${commit}, ${new Date().toISOString().slice(0, 10)}, ` +
-      `load before ${loadAverage()}${settings.smoke ? ', smoke: verified, not timed' : ''}`,
+      `Node ${machine.node} (libuv ${machine.libuv}), commit ${circumstances.commit}, ${new Date().toISOString().slice(0, 10)}, ` +
+      `load before ${circumstances.loadBefore}${settings.smoke ? ', smoke: verified, not timed' : ''}`,
   );
   const folder = bench.fileSize === undefined ? undefined : makeFolder(settings.directory);
   const remove = (): void => rmSync(folder ?? '', { recursive: true, force: true });
@@ -134,7 +134,7 @@ async function runBench(bench: Bench, settings: Settings): Promise<boolean> {
     const reports = settings.smoke
       ? await runSmoke(selected, plans, settings, digest)
       : await runRows(selected, plans, settings);
-    if (settings.record) console.log(`\nrecorded in ${writeRecord(machine, commit, bench.name, reports)}`);
+    if (settings.record) console.log(`\nrecorded in ${writeRecord(circumstances, bench.name, reports)}`);
     return reports.every((report) => report.outcomes.every((outcome) => outcome.failure === undefined));
   } finally {
     process.off('SIGINT', interrupted).off('SIGTERM', interrupted);

@@ -151,14 +151,31 @@ function recordOf(row: RowReport): object {
   return { title: row.title, plan, engines };
 }
 
+/** How busy the machine was before a bench, besides what the machine is. */
+export interface Circumstances {
+  readonly machine: Machine;
+  readonly commit: string;
+  readonly loadBefore: number;
+}
+
 /** `benches/record/<machine>/<date>.json`; the benches of one day share a file. */
-export function writeRecord(machine: Machine, commit: string, bench: string, rows: readonly RowReport[]): string {
+export function writeRecord(circumstances: Circumstances, bench: string, rows: readonly RowReport[]): string {
+  const { machine, commit, loadBefore } = circumstances;
   const now = new Date().toISOString();
   const folder = join(import.meta.dirname, 'record', machine.name);
   const file = join(folder, `${now.slice(0, 10)}.json`);
   const earlier = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { benches: object }) : { benches: {} };
-  const entry = { date: now, commit, node: machine.node, kernel: machine.kernel, rows: rows.map(recordOf) };
+  const { node, kernel } = machine;
+  const entry = { date: now, commit, node, kernel, loadBefore, rows: rows.map(recordOf) };
   mkdirSync(folder, { recursive: true });
-  writeFileSync(file, `${JSON.stringify({ machine, benches: { ...earlier.benches, [bench]: entry } }, undefined, 2)}\n`);
+  writeFileSync(file, recordText({ machine, benches: { ...earlier.benches, [bench]: entry } }));
   return file;
+}
+
+/** A round on a line, without digits that mean nothing. */
+function recordText(record: object): string {
+  const rounded = (_: string, value: unknown): unknown =>
+    typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(6)) : value;
+  const text = JSON.stringify(record, rounded, 2);
+  return `${text.replaceAll(/\{[^{}]*\}/g, (inner) => inner.replaceAll(/\s+/g, ' '))}\n`;
 }

@@ -63,7 +63,7 @@ export interface PooledOptions {
 }
 
 /** A read into memory of a pool, as style 1 has it. The `Bytes` is the read's result. */
-class PooledBuffer implements IoBuffer {
+export class PooledBuffer implements IoBuffer {
   readonly #memory: IoMemory;
 
   constructor(pool: BufferPool, size: number) {

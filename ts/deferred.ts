@@ -6,21 +6,27 @@ const PENDING = 0;
 const FULFILLED = 1;
 const REJECTED = 2;
 
+let kept: (value: never) => void;
+
+/** The executor of every promise here: one function, instead of a closure for each. It runs within `new Promise`. */
+function keepResolve(resolve: (value: never) => void): void {
+  kept = resolve;
+}
+
 export class Deferred<T> {
-  /** Called once when settled, before the promise's reactions run. */
-  onSettled: (() => void) | undefined = undefined;
+  /** Called once when settled, before the promise's reactions run. Rarely set, so it stands on the prototype. */
+  declare onSettled: (() => void) | undefined;
   #state = PENDING;
-  #value: T | undefined = undefined;
-  #failure: (() => Error) | undefined = undefined;
+  /** The value, or what makes the error. */
+  #result: T | (() => Error) | undefined = undefined;
   #promise: Promise<T> | undefined = undefined;
   #resolve: ((value: T | PromiseLike<T>) => void) | undefined = undefined;
 
   get promise(): Promise<T> {
     if (this.#promise === undefined) {
-      this.#promise = new Promise<T>((resolve) => {
-        this.#resolve = resolve;
-      });
-      if (this.#state === FULFILLED) this.#resolve!(this.#value as T);
+      this.#promise = new Promise<T>(keepResolve);
+      this.#resolve = kept as (value: T | PromiseLike<T>) => void;
+      if (this.#state === FULFILLED) this.#resolve(this.#result as T);
       else if (this.#state === REJECTED) this.#resolveWithFailure();
     }
     return this.#promise;
@@ -36,24 +42,24 @@ export class Deferred<T> {
 
   /** The result; only after it settled well. */
   get value(): T {
-    return this.#value as T;
+    return this.#result as T;
   }
 
   /** Makes the error; only after it failed. */
   get error(): () => Error {
-    return this.#failure!;
+    return this.#result as () => Error;
   }
 
   succeed(value: T): void {
     this.#state = FULFILLED;
-    this.#value = value;
+    this.#result = value;
     if (this.#resolve !== undefined) this.#resolve(value);
     if (this.onSettled !== undefined) this.onSettled();
   }
 
   fail(failure: () => Error): void {
     this.#state = REJECTED;
-    this.#failure = failure;
+    this.#result = failure;
     if (this.#resolve !== undefined) this.#resolveWithFailure();
     if (this.onSettled !== undefined) this.onSettled();
   }
@@ -63,11 +69,13 @@ export class Deferred<T> {
    * functions and the error's stack names the caller, at no cost to results that are good.
    */
   #resolveWithFailure(): void {
-    const failure = this.#failure!;
+    const failure = this.error;
     const thenable = { then: (_: unknown, reject: (error: Error) => void) => reject(failure()) };
     this.#resolve!(thenable as unknown as PromiseLike<T>);
   }
 }
+
+Object.assign(Deferred.prototype, { onSettled: undefined });
 
 /** Give a rare operation's error the stack of those who await it, which V8 knows once an await is over. */
 export async function traced<T>(promise: Promise<T>): Promise<T> {

@@ -1,50 +1,62 @@
-/** A first-in, first-out queue whose `shift` costs the same however long it is. */
+/** A first-in, first-out queue: a ring of slots that grows when it is full, and is never emptied by moving things. */
+const CAPACITY_MIN = 16;
+
 export class Fifo<T> {
-  #items: (T | undefined)[] = [];
+  /** Its length is a power of two. */
+  #slots: (T | undefined)[] = vacant(CAPACITY_MIN);
   #head = 0;
+  #length = 0;
 
   get length(): number {
-    return this.#items.length - this.#head;
+    return this.#length;
   }
 
   push(item: T): void {
-    this.#items.push(item);
+    if (this.#length === this.#slots.length) this.#grow();
+    this.#slots[(this.#head + this.#length) & (this.#slots.length - 1)] = item;
+    this.#length += 1;
   }
 
   peek(): T | undefined {
-    return this.#items[this.#head];
+    return this.#slots[this.#head];
   }
 
   shift(): T | undefined {
-    if (this.#head === this.#items.length) return undefined;
-    const item = this.#items[this.#head];
-    this.#items[this.#head] = undefined;
-    this.#head += 1;
-    if (this.#head === this.#items.length) this.#reset();
-    else if (this.#head >= 1024 && this.#head * 2 >= this.#items.length) this.#compact();
+    if (this.#length === 0) return undefined;
+    const item = this.#slots[this.#head];
+    this.#slots[this.#head] = undefined;
+    this.#head = (this.#head + 1) & (this.#slots.length - 1);
+    this.#length -= 1;
     return item;
   }
 
   /** Take an item out of the middle; whether it was there. */
   remove(item: T): boolean {
-    const index = this.#items.indexOf(item, this.#head);
+    const items = [...this];
+    const index = items.indexOf(item);
     if (index < 0) return false;
-    this.#items.splice(index, 1);
-    if (this.#head === this.#items.length) this.#reset();
+    items.splice(index, 1);
+    this.#fill(items, this.#slots.length);
     return true;
   }
 
   *[Symbol.iterator](): Generator<T> {
-    for (let index = this.#head; index < this.#items.length; index += 1) yield this.#items[index] as T;
+    for (let index = 0; index < this.#length; index += 1) {
+      yield this.#slots[(this.#head + index) & (this.#slots.length - 1)] as T;
+    }
   }
 
-  #reset(): void {
-    this.#items.length = 0;
-    this.#head = 0;
+  #grow(): void {
+    this.#fill([...this], this.#slots.length * 2);
   }
 
-  #compact(): void {
-    this.#items = this.#items.slice(this.#head);
+  #fill(items: readonly T[], capacity: number): void {
+    this.#slots = [...items, ...vacant(capacity - items.length)];
     this.#head = 0;
+    this.#length = items.length;
   }
+}
+
+function vacant(count: number): undefined[] {
+  return Array.from({ length: count }, () => undefined);
 }

@@ -64,7 +64,7 @@ export async function open(path: PathLike, flags?: string | number | OpenOptions
   const permissions = openMode(options.mode);
   const proactor = options.proactor ?? Proactor.current();
   if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
-  const operation = new Operation<Opened>(Opcode.OPEN, 'open', (op, { result, value, extra }) =>
+  const operation = new Operation<Opened>(Opcode.OPEN, (op, { result, value, extra }) =>
     result < 0 ? op.failure(result) : { descriptor: value, fd: extra },
   );
   operation.argument = pathBytes(path, bits);
@@ -132,7 +132,7 @@ export class File implements AsyncDisposable {
 
   /** What the system knows of the file; the fields of Node's `fs.Stats`. */
   async stat(options?: CancelOptions): Promise<Stat> {
-    const operation = new Operation<Stat>(Opcode.STATX, 'fstat', (op, completion) =>
+    const operation = new Operation<Stat>(Opcode.STATX, (op, completion) =>
       completion.result < 0 ? op.failure(completion.result) : new Stat(this.#proactor.backend.status(completion)),
     );
     return traced(this.#submit(operation, options).promise);
@@ -141,14 +141,14 @@ export class File implements AsyncDisposable {
   /** Make the file `length` bytes long. */
   async truncate(length: number | bigint = 0, options?: CancelOptions): Promise<void> {
     const bytes = checkInteger('len', length, 0, Number.MAX_SAFE_INTEGER);
-    const operation = new Operation<number>(Opcode.FTRUNCATE, 'ftruncate', number);
+    const operation = new Operation<number>(Opcode.FTRUNCATE, number);
     operation.extra = bytes;
     await traced(this.#submit(operation, options).promise);
   }
 
   /** Have disk space for `length` bytes from `position` on, so that writing there does not fail for want of it. */
   async allocate(position: number | bigint, length: number | bigint, options?: AllocateOptions): Promise<void> {
-    const operation = new Operation<number>(Opcode.FALLOCATE, 'fallocate', number);
+    const operation = new Operation<number>(Opcode.FALLOCATE, number);
     operation.position = checkInteger('position', position, 0, Number.MAX_SAFE_INTEGER);
     operation.extra = checkInteger('length', length, 1, Number.MAX_SAFE_INTEGER);
     operation.flags = options?.keepSize ? FALLOC_FL_KEEP_SIZE : 0;
@@ -157,12 +157,12 @@ export class File implements AsyncDisposable {
 
   /** Wait until the file's data and metadata are on the disk. */
   async sync(options?: CancelOptions): Promise<void> {
-    await traced(this.#submit(new Operation<number>(Opcode.FSYNC, 'fsync', number), options).promise);
+    await traced(this.#submit(new Operation<number>(Opcode.FSYNC, number), options).promise);
   }
 
   /** Wait until the file's data are on the disk. */
   async datasync(options?: CancelOptions): Promise<void> {
-    await traced(this.#submit(new Operation<number>(Opcode.FDATASYNC, 'fdatasync', number), options).promise);
+    await traced(this.#submit(new Operation<number>(Opcode.FDATASYNC, number), options).promise);
   }
 
   /** Close the file after everything submitted before. Again gives the same promise. */
@@ -177,7 +177,7 @@ export class File implements AsyncDisposable {
 
   async #close(): Promise<void> {
     await this.#source.refuse();
-    const operation = new Operation<number>(Opcode.CLOSE, 'close', number);
+    const operation = new Operation<number>(Opcode.CLOSE, number);
     operation.descriptor = this.#descriptor;
     if (this.#proactor.ended) return; // it has closed its descriptors itself
     this.#proactor.start(operation);

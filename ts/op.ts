@@ -37,6 +37,12 @@ export type OpcodeName = keyof typeof Opcode;
 /** Names by operation code, for people: errors, `inflight()`. */
 export const OPCODE_NAMES = Object.keys(Opcode) as OpcodeName[];
 
+/** System calls by operation code, as Node names them in errors. */
+const SYSCALLS = [
+  'nop', 'open', 'close', 'read', 'read', 'read', 'write', 'write', 'readv', 'writev', 'fsync', 'fdatasync', 'ftruncate',
+  'fallocate', 'fstat', 'timeout', 'cancel',
+] as const;
+
 /** No block, no descriptor. */
 export const NONE = 0xffff_ffff;
 
@@ -96,42 +102,51 @@ export class Operation<T> extends Deferred<T> {
   descriptor = NONE;
   /** The block whose memory the operation owns until its final completion, if it owns one. */
   block: Block | undefined = undefined;
-  blockId = NONE;
-  offset = 0;
   length = 0;
-  flags = 0;
   position = -1;
-  extra = 0;
+  /** The opcode's own: a group, a mode, the slot to cancel. */
   target = 0;
-  options = 0;
-  argument: Uint8Array | undefined = undefined;
-  /** Where the bytes of a read go. */
-  landing: Landing | undefined = undefined;
-  /** Where it was asked for, when leases are traced. */
-  site: string | undefined = undefined;
   /** The descriptor bypasses the page cache: registered memory is worth using. */
   direct = false;
-  /** The name Node would give the system call, and the path, for errors. */
-  syscall: string;
-  path: string | undefined = undefined;
-  cancelCause: CancelCause | undefined = undefined;
-  /** Memory to put on the error, when the operation fails. */
-  restore: (() => Uint8Array | undefined) | undefined = undefined;
+  /** Where the bytes of a read go. */
+  landing: Landing | undefined = undefined;
   opcode: number;
   readonly finish: Finish<T>;
-  #reason: unknown = undefined;
-  #unwatch: (() => void) | undefined = undefined;
 
-  constructor(opcode: number, syscall: string, finish: Finish<T>) {
+  // Rarely set: they stand on the prototype, so that the many operations that do not need them do not pay for them.
+  /** Where in the block the range begins. */
+  declare offset: number;
+  declare flags: number;
+  declare extra: number;
+  declare options: number;
+  declare argument: Uint8Array | undefined;
+  declare path: string | undefined;
+  declare cancelCause: CancelCause | undefined;
+  /** Gives the memory to put on the error, when the operation fails; the landing's where it is not set. */
+  declare restore: (() => Uint8Array | undefined) | undefined;
+  /** Where it was asked for, when leases are traced. */
+  declare site: string | undefined;
+  declare private cancelReason: unknown;
+  declare private unwatch: (() => void) | undefined;
+
+  constructor(opcode: number, finish: Finish<T>) {
     super();
     this.opcode = opcode;
-    this.syscall = syscall;
     this.finish = finish;
+  }
+
+  get blockId(): number {
+    return this.block === undefined ? NONE : this.block.id;
+  }
+
+  /** The name Node would give the system call, for errors. */
+  get syscall(): string {
+    return SYSCALLS[this.opcode]!;
   }
 
   /** Turn a final completion into the result or the error. Called once. */
   complete(completion: Completion): void {
-    if (this.#unwatch !== undefined) this.#endWatch();
+    if (this.unwatch !== undefined) this.#endWatch();
     try {
       const outcome = this.finish(this, completion);
       if (outcome instanceof Failure) this.fail(outcome.make);
@@ -142,7 +157,7 @@ export class Operation<T> extends Deferred<T> {
   }
 
   override fail(failure: () => Error): void {
-    if (this.#unwatch !== undefined) this.#endWatch();
+    if (this.unwatch !== undefined) this.#endWatch();
     super.fail(failure);
   }
 
@@ -166,7 +181,7 @@ export class Operation<T> extends Deferred<T> {
   /** Ask `cancel` to end this operation when the signal aborts or the deadline passes. */
   watch({ signal, timeout }: CancelOptions, cancel: (operation: Operation<T>, cause: CancelCause) => void): void {
     const onAbort = (): void => {
-      this.#reason = signal?.reason;
+      this.cancelReason = signal?.reason;
       cancel(this, 'abort');
     };
     if (signal?.aborted) {
@@ -175,8 +190,8 @@ export class Operation<T> extends Deferred<T> {
     }
     const timer = timeout === undefined ? undefined : setTimeout(() => cancel(this, 'timeout'), timeout);
     signal?.addEventListener('abort', onAbort, { once: true });
-    const before = this.#unwatch;
-    this.#unwatch = () => {
+    const before = this.unwatch;
+    this.unwatch = () => {
       before?.();
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
@@ -184,17 +199,33 @@ export class Operation<T> extends Deferred<T> {
   }
 
   #failure(make: () => Error): Failure {
-    const buffer = this.restore?.();
-    return new Failure(() => (buffer === undefined ? make() : Object.assign(make(), { buffer })));
+    let error: Error | undefined;
+    const once = (): Error => (error ??= make());
+    const buffer = this.restore === undefined ? this.landing?.restore?.(once) : this.restore();
+    return new Failure(() => (buffer === undefined ? once() : Object.assign(once(), { buffer })));
   }
 
   #cancelError(cause: CancelCause): Error {
-    if (cause === 'abort') return abortError(this.#reason);
+    if (cause === 'abort') return abortError(this.cancelReason);
     return cause === 'timeout' ? timeoutError(this.syscall) : closedError(this.syscall);
   }
 
   #endWatch(): void {
-    this.#unwatch!();
-    this.#unwatch = undefined;
+    this.unwatch!();
+    this.unwatch = undefined;
   }
 }
+
+Object.assign(Operation.prototype, {
+  offset: 0,
+  flags: 0,
+  extra: 0,
+  options: 0,
+  argument: undefined,
+  path: undefined,
+  cancelCause: undefined,
+  restore: undefined,
+  site: undefined,
+  cancelReason: undefined,
+  unwatch: undefined,
+});

@@ -159,7 +159,7 @@ export class Proactor implements LoanHost {
 
   /** Operations that do nothing, or complete with `result`: for measuring, and for tests of the paths. */
   nop(result = 0): Promise<number> {
-    const operation = new Operation<number>(Opcode.NOP, 'nop', (op, completion) =>
+    const operation = new Operation<number>(Opcode.NOP, (op, completion) =>
       completion.result < 0 ? op.failure(completion.result) : completion.result,
     );
     operation.extra = result;

@@ -40,7 +40,7 @@ export async function* interval(ms: number, options: SleepOptions = {}): AsyncGe
 
 function begin(ms: number, { signal, ref, proactor = Proactor.current() }: SleepOptions): Promise<void> {
   if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
-  const operation = new Operation<void>(Opcode.TIMEOUT, 'timeout', (op, { result }) =>
+  const operation = new Operation<void>(Opcode.TIMEOUT, (op, { result }) =>
     result < 0 ? op.failure(result) : undefined,
   );
   operation.extra = ms;

@@ -156,7 +156,6 @@ export class FileWriter implements AsyncWrite {
     const vectored = parts.length > 1;
     const operation = new Operation<number>(
       vectored ? Opcode.WRITEV : Opcode.WRITE,
-      vectored ? 'writev' : 'write',
       (op, { result }) => (result < 0 ? op.failure(result) : result),
     );
     operation.position = position;
@@ -164,7 +163,6 @@ export class FileWriter implements AsyncWrite {
     else {
       const { block, offset, length } = parts[0]!;
       operation.block = block;
-      operation.blockId = block.id;
       operation.offset = offset;
       operation.length = length;
     }

@@ -7,7 +7,7 @@ import * as fs from 'node:fs';
 import { alloc, open, owned, pooled } from 'ritsu';
 import type { Bytes, CancelOptions, File, Proactor } from 'ritsu';
 import { onEach, onEachAlone } from '../support/backends.ts';
-import { fileOf, freshPath, randomBytes } from '../support/files.ts';
+import { fileOf, freshPath, openCount, randomBytes } from '../support/files.ts';
 import { sameBytes } from '../support/same.ts';
 import { CountingBuffer } from '../support/styles.ts';
 
@@ -219,6 +219,20 @@ onEachAlone('a read of a pipe that has nothing: a timeout ends it, and the next 
   setTimeout(() => void pipe.writer().write('later'), 20);
   t.is((await held)!.data.toString(), 'later');
   await pipe.close();
+});
+
+onEach('a pipe that was opened non-blocking is waited for as any other', async (t, proactor) => {
+  const path = freshPath('pipe');
+  execFileSync('mkfifo', [path]);
+  const pipe = await open(path, { flags: fs.constants.O_RDWR | fs.constants.O_NONBLOCK, proactor });
+  await t.throwsAsync(pipe.allocator().read({ timeout: 20 }), { name: 'TimeoutError' });
+  const reading = pipe.allocator().read();
+  setTimeout(() => fs.writeFileSync(path, 'came'), 20);
+  const bytes = await reading;
+  t.is(bytes!.data.toString(), 'came');
+  bytes!.release();
+  await pipe.close();
+  t.is(openCount(path), 0);
 });
 
 onEach('reads that wait on pipes do not keep others waiting', async (t, proactor) => {

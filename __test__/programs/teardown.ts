@@ -21,11 +21,12 @@ const WAIT_MS = 300;
 const PAGES = READ_BYTES / PAGE;
 const PATTERN = Buffer.alloc(PAGE, 0xa5);
 
-/** Addresses of this process's mappings that hold a whole pool. */
-function largeMappings(): number[] {
+/** Addresses of this process's mappings that are as large as the pool. */
+function poolLike(): number[] {
   const lines = fs.readFileSync('/proc/self/maps', 'latin1').split('\n');
   const ranges = lines.map((line) => line.split(' ', 1)[0]!.split('-').map((text) => Number.parseInt(text, 16)));
-  return ranges.filter(([first, end]) => end! - first! >= READS * READ_BYTES).map(([first]) => first!);
+  const size = READS * READ_BYTES;
+  return ranges.filter(([first, end]) => end! - first! >= size && end! - first! < 1.1 * size).map(([first]) => first!);
 }
 
 /** The memory of the reads: a page of it is filled with the pattern, or compared. */
@@ -53,7 +54,7 @@ function ownMemory(results: readonly PromiseSettledResult<Bytes | null>[]): Memo
   );
   ensure(buffers.every((buffer) => buffer?.length === READ_BYTES), 'not all memory came back');
   return {
-    fill: (read, page) => void buffers[read]!.set(PATTERN, page * PAGE),
+    fill: (read, page) =>  buffers[read]!.set(PATTERN, page * PAGE),
     isUnchanged: (read, page) => PATTERN.compare(buffers[read]!, page * PAGE, (page + 1) * PAGE) === 0,
   };
 }
@@ -92,9 +93,9 @@ const ENDS: Readonly<Record<string, (proactor: Proactor) => Promise<void>>> = {
 };
 
 const proactor = directProactor();
-const before = largeMappings();
+const before = poolLike();
 void proactor.pool;
-const fresh = largeMappings().filter((address) => !before.includes(address));
+const fresh = poolLike().filter((address) => !before.includes(address));
 ensure(fresh.length === 1, `${fresh.length} new mappings look like the pool`);
 const settled = Promise.allSettled(await beginReads(proactor, path, memory as MemoryKind));
 

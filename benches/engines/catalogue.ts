@@ -44,8 +44,8 @@ function script(name: string, workload: string, options: Script): Engine {
 // Node 22 says that it strips types; it would say so in front of every failure.
 const quiet = '--disable-warning=ExperimentalWarning';
 
-function node(name: string, workload: string): Engine {
-  return script(name, workload, { role: 'rival', available: always, leading: [quiet] });
+function node(name: string, workload: string, role: Engine['role'] = 'rival'): Engine {
+  return script(name, workload, { role, available: always, leading: [quiet] });
 }
 
 function ritsu(name: string, workload: string): Engine {
@@ -134,6 +134,6 @@ export const iterateHybrid = ritsu('ritsu hybrid pooled', 'ritsu-file/iterate-hy
 export const nopBatch = ritsu('ritsu no-op, awaited as a batch', 'ritsu-nop/nop');
 export const nopLanes = ritsu('ritsu no-op, in lanes', 'ritsu-nop/lanes');
 
-export const turn = node('promises and a turn, no I/O', 'nop/turn');
-export const view = node('a view', 'nop/view');
-export const transfer = node('a transfer and a view', 'nop/transfer');
+export const turn = node('promises and a turn, no I/O', 'nop/turn', 'limit');
+export const view = node('a view', 'nop/view', 'limit');
+export const transfer = node('a transfer and a view', 'nop/transfer', 'limit');

@@ -74,6 +74,8 @@ export interface Backend {
   createPool(classes: readonly (readonly [size: number, count: number])[], hugePages: boolean): ClassLayout[];
   /** Register the pool's memory as far as the budget allows; how many bytes of it, from the start, are. */
   registerPool(classes: readonly ClassLayout[]): number;
+  /** Whether the kernel can choose blocks of this class; asked once for each, when the first read of it begins. */
+  registerGroup(layout: ClassLayout): boolean;
   /** The memory of a block as JavaScript sees it; while one such ArrayBuffer lives there is no second. */
   expose(block: Block): ArrayBuffer;
   /** A block of its own, page-aligned and zeroed, freed when its ArrayBuffer is collected. */

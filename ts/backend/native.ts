@@ -42,6 +42,7 @@ export interface NativeProactor {
   flush(): void;
   createPool(classes: [number, number][], hugePages: boolean): [group: number, first: number, size: number, count: number][];
   registerPool(first: number, count: number): number;
+  registerGroup(group: number): boolean;
   expose(block: number): ArrayBuffer;
   allocate(size: number): number;
   pin(memory: ArrayBuffer): number;

@@ -116,6 +116,10 @@ export class NodeBackend implements Backend {
     return 0;
   }
 
+  registerGroup(): boolean {
+    return true;
+  }
+
   expose(block: Block): ArrayBuffer {
     return this.#blocks.expose(block);
   }

@@ -119,6 +119,10 @@ export class UringBackend implements Backend {
     return bytes;
   }
 
+  registerGroup(layout: ClassLayout): boolean {
+    return this.features.bufferSelect && this.#native.registerGroup(layout.group);
+  }
+
   expose(block: Block): ArrayBuffer {
     return this.#native.expose(block.id);
   }

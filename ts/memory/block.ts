@@ -11,16 +11,18 @@
  */
 import { argumentTypeError } from '../errors.js';
 
-const { apply } = Reflect;
-const NO_ARGUMENTS: readonly [] = [];
-const transfer = ArrayBuffer.prototype.transfer;
-/** False when something replaced `transfer` before this module was loaded: then foreign memory is copied, never lent. */
-export const TRANSFER_IS_GENUINE =
-  apply(Function.prototype.toString, transfer, NO_ARGUMENTS) === 'function transfer() { [native code] }';
+/** A method as a function of its object, taken once: what a program does to the prototypes later changes nothing here. */
+function uncurry<T>(method: (this: never) => T): (object: object) => T {
+  return Function.prototype.call.bind(method);
+}
 
-function getter<T>(prototype: object, name: string): (object: object) => T {
-  const get = Object.getOwnPropertyDescriptor(prototype, name)!.get!;
-  return (object) => apply(get, object, NO_ARGUMENTS) as T;
+const genuine = ArrayBuffer.prototype.transfer;
+const transfer = uncurry(genuine);
+/** False when something replaced `transfer` before this module was loaded: then foreign memory is copied, never lent. */
+export const TRANSFER_IS_GENUINE = uncurry(Function.prototype.toString)(genuine) === 'function transfer() { [native code] }';
+
+function getter<T>(prototype: object, name: string | symbol): (object: object) => T {
+  return uncurry(Object.getOwnPropertyDescriptor(prototype, name)!.get as () => T);
 }
 
 // Taken from the prototypes once: a subclass may override what an instance says of its own length.
@@ -35,14 +37,23 @@ const dataLength = getter<number>(DataView.prototype, 'byteLength');
 const memoryLength = getter<number>(arrayBuffer, 'byteLength');
 const memoryDetached = getter<boolean>(arrayBuffer, 'detached');
 const memoryResizable = getter<boolean>(arrayBuffer, 'resizable');
-const typedTag = getter<string | undefined>(typedArray, Symbol.toStringTag as unknown as string);
+const typedTag = getter<string | undefined>(typedArray, Symbol.toStringTag);
 
 /** Memory a caller hands in: any view, or an ArrayBuffer as a whole. */
 export type Memory = NodeJS.ArrayBufferView | ArrayBuffer;
 
 /** Move the memory to a new ArrayBuffer: the old one and all its views have length 0 from then on. */
 export function move(memory: ArrayBuffer): ArrayBuffer {
-  return apply(transfer, memory, NO_ARGUMENTS);
+  return transfer(memory);
+}
+
+/** `move`, or undefined when the memory was moved away by somebody else. */
+export function tryMove(memory: ArrayBuffer): ArrayBuffer | undefined {
+  try {
+    return transfer(memory);
+  } catch {
+    return undefined;
+  }
 }
 
 export function isDetached(memory: ArrayBuffer): boolean {
@@ -56,8 +67,21 @@ class BlockView extends Uint8Array {}
 Object.setPrototypeOf(BlockView.prototype, Buffer.prototype);
 Object.defineProperty(BlockView.prototype, 'constructor', { value: Buffer });
 
+/** A view of a lease: memory of a pool, which is borrowed. */
+class LeaseView extends Uint8Array {}
+Object.setPrototypeOf(LeaseView.prototype, Buffer.prototype);
+Object.defineProperty(LeaseView.prototype, 'constructor', { value: Buffer });
+
 export function viewOf(memory: ArrayBuffer, offset: number, length: number): Buffer {
   return new BlockView(memory, offset, length) as unknown as Buffer;
+}
+
+export function leaseViewOf(memory: ArrayBuffer, offset: number, length: number): Buffer {
+  return new LeaseView(memory, offset, length) as unknown as Buffer;
+}
+
+export function isLeaseView(view: object): boolean {
+  return view instanceof LeaseView;
 }
 
 /** Where a block goes when its holder gives it back; `memory` is moved already, or undefined when it was lost. */
@@ -112,9 +136,10 @@ class Stamp extends returnObject {
     return #block in memory ? memory.#block : undefined;
   }
 
-  static put(memory: object, block: Block): void {
-    if (#block in memory) memory.#block = block;
-    else new Stamp(memory as ArrayBuffer, block);
+  static put(memory: ArrayBuffer, block: Block): void {
+    // With the fence, memory is new at each hand-over; without it, it may carry its stamp already. (To ask is slow.)
+    if (!block.fence && #block in memory) (memory as Stamp).#block = block;
+    else new Stamp(memory, block);
   }
 }
 

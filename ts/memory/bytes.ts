@@ -3,7 +3,7 @@
  * made before has length 0 from then on. Memory that was the caller's own becomes the caller's again by `take()`.
  */
 import { RitsuError } from '../errors.js';
-import { isDetached, move, stamp, viewOf } from './block.js';
+import { isDetached, leaseViewOf, move, stamp, tryMove, viewOf } from './block.js';
 import type { Block } from './block.js';
 
 const EMPTY = Buffer.alloc(0);
@@ -12,11 +12,11 @@ export class Bytes {
   #data: Buffer;
   #memory: ArrayBuffer | undefined;
   #block: Block | undefined;
-  /** The caller's whole view, where its memory could not be moved and the bytes were copied into it. */
-  #copiedInto: Buffer | undefined = undefined;
   #released = false;
+  /** The caller's whole view, where its memory could not be moved and the bytes were copied into it. */
+  declare private copiedInto: Buffer | undefined;
   /** Called once when the memory leaves this object: for the lease tracer. */
-  onReleased: (() => void) | undefined = undefined;
+  declare onReleased: (() => void) | undefined;
 
   /** Used by the readers; a program gets its Bytes from a read. */
   constructor(data: Buffer, memory: ArrayBuffer | undefined, block: Block | undefined) {
@@ -29,6 +29,8 @@ export class Bytes {
   static lend(block: Block, offset: number, length: number): Bytes {
     const memory = block.memory!;
     block.memory = undefined;
+    // A lease needs no stamp: it cannot be submitted, and its view says what it is.
+    if (block.kind === 'pool') return new Bytes(leaseViewOf(memory, offset, length), memory, block);
     stamp(memory, block);
     return new Bytes(viewOf(memory, offset, length), memory, block);
   }
@@ -36,7 +38,7 @@ export class Bytes {
   /** Bytes that were copied into memory of the caller's that cannot be moved. */
   static copied(whole: Buffer, length: number): Bytes {
     const bytes = new Bytes(whole.subarray(0, length), undefined, undefined);
-    bytes.#copiedInto = whole;
+    bytes.copiedInto = whole;
     return bytes;
   }
 
@@ -64,7 +66,7 @@ export class Bytes {
     const memory = this.#end();
     const block = this.#block;
     if (block === undefined || memory === undefined) return;
-    const moved = isDetached(memory) ? undefined : block.fence ? move(memory) : memory;
+    const moved = block.fence ? tryMove(memory) : isDetached(memory) ? undefined : memory;
     block.keeper?.keep(block, moved);
   }
 
@@ -78,15 +80,17 @@ export class Bytes {
    */
   take(): Buffer {
     if (this.#released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
-    if (this.#copiedInto !== undefined) {
+    if (this.copiedInto !== undefined) {
       this.#end();
-      return this.#copiedInto;
+      return this.copiedInto;
     }
     const block = this.#block;
     if (block === undefined || block.kind === 'pool') {
       throw new RitsuError('ERR_RITSU_NOT_OWNED', 'pool memory cannot be taken; copy() keeps the bytes');
     }
+    const data = this.#data;
     const memory = this.#end()!;
+    if (data.length === memory.byteLength) return data; // whole already
     return isDetached(memory) ? EMPTY : viewOf(memory, 0, memory.byteLength);
   }
 
@@ -121,3 +125,6 @@ export class Bytes {
     return memory;
   }
 }
+
+// Rarely set: on the prototype, so that most leases do not pay for them.
+Object.assign(Bytes.prototype, { copiedInto: undefined, onReleased: undefined });

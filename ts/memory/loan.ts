@@ -10,7 +10,7 @@
  */
 import { Bytes } from './bytes.js';
 import { RitsuError, argumentValueError, checkInteger, closedError, rangeError } from '../errors.js';
-import { Block, blockOf, inspect, isArrayBuffer, isDetached, isMovable, move, stamp, viewOf } from './block.js';
+import { Block, blockOf, inspect, isArrayBuffer, isDetached, isLeaseView, isMovable, move, stamp, tryMove, viewOf } from './block.js';
 import type { Keeper, Span } from './block.js';
 import { LENGTH_MAX, Opcode } from '../op.js';
 import type { Completion, Failure } from '../op.js';
@@ -54,8 +54,7 @@ export function lend(host: LoanHost, view: unknown, length: number | undefined):
   const span = checkLendable('buffer', view);
   if (span.length === 0) throw argumentValueError('buffer', 'must not be empty', span.length);
   const wanted = checkInteger('length', length ?? span.length, 1, Math.min(span.length, LENGTH_MAX));
-  const block = blockOf(span.memory);
-  if (block?.kind === 'pool') {
+  if (isLeaseView(view as object)) {
     throw new RitsuError('ERR_RITSU_NOT_OWNED', 'the buffer is a lease of a pool: it cannot be read into');
   }
   const moved = moveIn(host, span);
@@ -74,16 +73,23 @@ export function moveIn(host: PoolHost, span: Span): Block | undefined {
   }
   if (known?.kind === 'own' || !isMovable(span)) return undefined;
   if (span.length > BLOCK_BYTES_MAX) throw rangeError('buffer', `at most ${BLOCK_BYTES_MAX} bytes as a whole`, span.length);
-  let moved: ArrayBuffer;
-  try {
-    moved = move(memory);
-  } catch {
-    return undefined; // WebAssembly memory cannot be moved
-  }
-  const block = new Block(host.backend.pin(moved), span.length, 'pinned', host.backend);
-  stamp(memory, block);
+  const moved = tryMove(memory);
+  if (moved === undefined) return undefined; // WebAssembly memory cannot be moved
+  const block = pinned(host, memory, moved, known);
   block.memory = moved;
   block.inFlight = true;
+  return block;
+}
+
+/** A block for an ArrayBuffer that was just moved; the one it had when it was here before. */
+function pinned(host: PoolHost, memory: ArrayBuffer, moved: ArrayBuffer, known: Block | undefined): Block {
+  const id = host.backend.pin(moved);
+  if (known !== undefined && known.owner === host.backend) {
+    known.id = id;
+    return known;
+  }
+  const block = new Block(id, moved.byteLength, 'pinned', host.backend);
+  if (known === undefined) stamp(memory, block);
   return block;
 }
 
@@ -145,7 +151,6 @@ export class LoanLanding implements Landing {
     const { block, offset, length } = this.#loan;
     operation.opcode = operation.direct && block.registered ? Opcode.READ_FIXED : Opcode.READ;
     operation.block = block;
-    operation.blockId = block.id;
     operation.offset = offset;
     operation.length = Math.min(operation.length, length);
     this.#host.start(operation);

@@ -27,11 +27,12 @@ const POOL_BYTES_MAX = 2 ** 32;
 export class BufferPool {
   readonly classes: readonly SizeClass[];
   #registered = false;
-  readonly #host: PoolHost;
+  /** The proactor it belongs to. */
+  readonly host: PoolHost;
 
   /** Used by `Proactor.createPool`. */
   constructor(host: PoolHost, options: BufferPoolOptions = {}) {
-    this.#host = host;
+    this.host = host;
     const classes = checkClasses(options.classes ?? DEFAULT_CLASSES);
     const whenEmpty = options.whenEmpty ?? 'wait';
     const pairs = classes.map(({ size, count }) => [size, count] as const);
@@ -57,9 +58,9 @@ export class BufferPool {
 
   /** Register memory with the ring for O_DIRECT, once; as much as the memlock budget allows. */
   register(): void {
-    if (this.#registered || !this.#host.backend.features.registeredBuffers) return;
+    if (this.#registered || !this.host.backend.features.registeredBuffers) return;
     this.#registered = true;
-    let bytes = this.#host.backend.registerPool(this.classes.map((sizeClass) => sizeClass.layout));
+    let bytes = this.host.backend.registerPool(this.classes.map((sizeClass) => sizeClass.layout));
     for (const sizeClass of this.classes) {
       const { size, count } = sizeClass.layout;
       for (let index = 0; index < count && bytes >= size; index += 1, bytes -= size) {

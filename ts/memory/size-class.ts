@@ -40,7 +40,7 @@ export interface Landing {
   /** Turn the final completion into what the reader gets. */
   land(operation: ReadOperation, completion: Completion): Bytes | null | Failure;
   /** The caller's memory again, for the error of an operation that failed; none where the pool's was used. */
-  restore?(): Buffer | undefined;
+  restore?(failure: () => Error): Buffer | undefined;
   /** Keep what came from the reader: the read is to be done again, elsewhere. */
   discard(operation: ReadOperation, completion: Completion): void;
 }
@@ -79,6 +79,8 @@ export class SizeClass implements Landing, Keeper {
   readonly #blocks: Block[] = [];
   readonly #free: Block[] = [];
   readonly #waiting = new Fifo<ReadOperation>();
+  /** Whether the kernel chooses the blocks; undefined before the first read. */
+  #selects: boolean | undefined = undefined;
   #surplus = 0;
   #leased = 0;
   #exhausted = 0;
@@ -190,8 +192,9 @@ export class SizeClass implements Landing, Keeper {
 
   /** Give the operation a block, or the right to one that is provided already. */
   #give(operation: ReadOperation): boolean {
-    const { features } = this.#host.backend;
-    if (features.bufferSelect && !(operation.direct && features.registeredBuffers)) {
+    const { backend } = this.#host;
+    this.#selects ??= backend.registerGroup(this.#layout);
+    if (this.#selects && !(operation.direct && backend.features.registeredBuffers)) {
       operation.opcode = Opcode.READ_SELECT;
       operation.target = this.#layout.group;
       if (this.#surplus > 0) {
@@ -203,7 +206,6 @@ export class SizeClass implements Landing, Keeper {
     if (block === undefined) return false;
     block.memory ??= this.#host.backend.expose(block);
     operation.block = block;
-    operation.blockId = block.id;
     if (operation.opcode !== Opcode.READ_SELECT && operation.direct && block.registered) operation.opcode = Opcode.READ_FIXED;
     return true;
   }
@@ -234,7 +236,6 @@ export class SizeClass implements Landing, Keeper {
     block.memory = backend.expose(block);
     operation.opcode = Opcode.READ;
     operation.block = block;
-    operation.blockId = block.id;
     this.#host.start(operation);
   }
 

@@ -4,14 +4,14 @@
  */
 import type { Allocator } from '../buffer.js';
 import type { Bytes } from '../memory/bytes.js';
-import { argumentTypeError, checkInteger, closedError } from '../errors.js';
+import { argumentTypeError, argumentValueError, checkInteger, closedError } from '../errors.js';
 import { LoanLanding, lend } from '../memory/loan.js';
 import { stamp, viewOf } from '../memory/block.js';
 import type { Block } from '../memory/block.js';
 import { Failure, LENGTH_MAX } from '../op.js';
 import type { Completion } from '../op.js';
 import { BLOCK_SIZE, BufferPool } from '../memory/pool.js';
-import type { Landing, ReadOperation } from '../memory/size-class.js';
+import type { Landing, PoolHost, ReadOperation } from '../memory/size-class.js';
 import { ChunkIterator } from './read.js';
 import type { AsyncRead, Plan } from './read.js';
 import type { ReadOptions, ReadSource, SequentialRead } from './source.js';
@@ -100,7 +100,7 @@ export class AllocatorReader implements AsyncRead {
 }
 
 function landingOf(source: ReadSource, allocator: BufferPool | Allocator, size: number): Landing {
-  if (allocator instanceof BufferPool) return new PoolLanding(allocator, size);
+  if (allocator instanceof BufferPool) return new PoolLanding(source.host, allocator, size);
   if (typeof allocator.acquire === 'function' && typeof allocator.release === 'function') {
     return new AllocatorLanding(source, allocator, size);
   }
@@ -112,7 +112,8 @@ export class PoolLanding implements Landing {
   readonly length: number;
   readonly #class: Landing;
 
-  constructor(pool: BufferPool, length: number) {
+  constructor(host: PoolHost, pool: BufferPool, length: number) {
+    if (pool.host !== host) throw argumentValueError('pool', "must be of the file's proactor", pool);
     this.length = length;
     this.#class = pool.classFor(length);
   }
@@ -171,8 +172,9 @@ class AllocatorLanding implements Landing {
   }
 
   #begin(operation: ReadOperation, memory: Buffer): void {
-    if (operation.settled) {
+    if (operation.settled || !this.#source.open) {
       this.#release(memory);
+      this.#refuse(operation, closedError('read'));
       return;
     }
     const loan = new LoanLanding(this.#source.host, lend(this.#source.host, memory, undefined), this);

@@ -39,6 +39,10 @@ export class FileSource implements ReadSource, SequenceHost {
     this.#direct = direct;
   }
 
+  get open(): boolean {
+    return !this.#ended && !this.host.ended;
+  }
+
   get seekable(): boolean {
     return this.#sequence.seekable;
   }
@@ -78,24 +82,27 @@ export class FileSource implements ReadSource, SequenceHost {
     options: CancelOptions | undefined,
     finish: ReadOperation['finish'],
   ): ReadOperation {
-    const operation = new Operation<Bytes | null>(Opcode.READ, 'read', finish);
+    const operation = new Operation<Bytes | null>(Opcode.READ, finish);
     operation.landing = landing;
     operation.descriptor = this.#descriptor;
     operation.direct = this.#direct;
     operation.length = landing.length;
     operation.position = position;
-    if (landing.restore !== undefined) operation.restore = () => landing.restore!();
     if (this.#ended) {
       operation.refuse(() => closedError('read'));
       return operation;
     }
     this.host.watch(operation, options);
-    if (!operation.settled) landing.arm(operation);
+    try {
+      if (!operation.settled) landing.arm(operation);
+    } catch (error) {
+      operation.refuse(() => error as Error); // no memory to be had
+    }
     return operation;
   }
 
   probeSeekable(): Operation<boolean> {
-    const operation = new Operation<boolean>(Opcode.STATX, 'fstat', (op, completion) =>
+    const operation = new Operation<boolean>(Opcode.STATX, (op, completion) =>
       completion.result < 0 ? op.failure(completion.result) : isSeekable(new Stat(this.host.backend.status(completion))),
     );
     operation.descriptor = this.#descriptor;

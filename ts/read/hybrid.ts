@@ -1,14 +1,14 @@
 /**
  * Style 3, hybrid: one call, and the buffer decides whose memory it is. Any class may be the buffer (`IoBuffer`).
  */
-import { pooled } from '../buffer.js';
+import { PooledBuffer, pooled } from '../buffer.js';
 import type { IoBuffer, IoMemory } from '../buffer.js';
 import type { Bytes } from '../memory/bytes.js';
-import type { Deferred } from '../deferred.js';
 import { argumentTypeError, checkInteger, closedError } from '../errors.js';
 import { LoanLanding, lend } from '../memory/loan.js';
-import { LENGTH_MAX } from '../op.js';
-import type { Landing } from '../memory/size-class.js';
+import { Failure, LENGTH_MAX } from '../op.js';
+import type { Completion } from '../op.js';
+import type { Landing, ReadOperation } from '../memory/size-class.js';
 import { BufferPool } from '../memory/pool.js';
 import { PoolLanding } from './allocator.js';
 import { ChunkIterator } from './read.js';
@@ -37,13 +37,17 @@ export class HybridReader implements AsyncRead {
    * @example
    * const bytes = await file.hybrid().read(pooled());
    */
-  async read(into: IoBuffer, options?: ReadOptions): Promise<Bytes | null> {
-    if (this.#closed) throw closedError('read');
-    if (typeof into?.prepare !== 'function' || typeof into.complete !== 'function') {
-      throw argumentTypeError('into', 'an IoBuffer: an object with prepare() and complete()', into);
+  read(into: IoBuffer, options?: ReadOptions): Promise<Bytes | null> {
+    try {
+      if (this.#closed) throw closedError('read');
+      if (typeof into?.prepare !== 'function' || typeof into.complete !== 'function') {
+        throw argumentTypeError('into', 'an IoBuffer: an object with prepare() and complete()', into);
+      }
+      const plan = this.#source.plan(options);
+      return this.#source.read(landingOf(this.#source, into), plan).promise;
+    } catch (error) {
+      return Promise.reject(error);
     }
-    const plan = this.#source.plan(options);
-    return finish(into, this.#source.read(landingOf(this.#source, into.prepare()), plan));
   }
 
   pull(options?: ReadOptions): Promise<Bytes | null> {
@@ -64,21 +68,47 @@ export class HybridReader implements AsyncRead {
   }
 }
 
-function landingOf({ host }: ReadSource, memory: IoMemory): Landing {
+function landingOf({ host }: ReadSource, into: IoBuffer): Landing {
+  const memory: unknown = into.prepare();
   if (typeof memory !== 'object' || memory === null) throw argumentTypeError('prepare()', 'of type object', memory);
-  if (!('pool' in memory)) return new LoanLanding(host, lend(host, memory.memory, memory.length), undefined);
-  if (!(memory.pool instanceof BufferPool)) throw argumentTypeError('pool', 'an instance of BufferPool', memory.pool);
-  return new PoolLanding(memory.pool, checkInteger('size', memory.size, 1, LENGTH_MAX));
+  const wish = memory as IoMemory;
+  if (!('pool' in wish)) return new TellingLanding(new LoanLanding(host, lend(host, wish.memory, wish.length), undefined), into);
+  const { pool, size } = wish;
+  if (!(pool instanceof BufferPool)) throw argumentTypeError('pool', 'an instance of BufferPool', pool);
+  const landing = new PoolLanding(host, pool, checkInteger('size', size, 1, LENGTH_MAX));
+  return into instanceof PooledBuffer ? landing : new TellingLanding(landing, into);
 }
 
-async function finish(into: IoBuffer, read: Deferred<Bytes | null>): Promise<Bytes | null> {
-  let bytes: Bytes | null;
-  try {
-    bytes = await read.promise;
-  } catch (error) {
-    into.complete(null, error as Error, (error as { buffer?: Buffer }).buffer);
-    throw error;
+/** Tells the buffer what came, once, and the reader that the file has ended. */
+class TellingLanding implements Landing {
+  readonly length: number;
+  readonly #inner: Landing;
+  readonly #into: IoBuffer;
+
+  constructor(inner: Landing, into: IoBuffer) {
+    this.length = inner.length;
+    this.#inner = inner;
+    this.#into = into;
   }
-  into.complete(bytes);
-  return bytes !== null && bytes.length === 0 ? null : bytes;
+
+  arm(operation: ReadOperation): void {
+    this.#inner.arm(operation);
+  }
+
+  land(operation: ReadOperation, completion: Completion): Bytes | null | Failure {
+    const outcome = this.#inner.land(operation, completion);
+    if (outcome instanceof Failure) return outcome; // told by `restore`
+    this.#into.complete(outcome);
+    return outcome !== null && outcome.length === 0 ? null : outcome;
+  }
+
+  discard(operation: ReadOperation, completion: Completion): void {
+    this.#inner.discard(operation, completion);
+  }
+
+  restore(failure: () => Error): Buffer | undefined {
+    const memory = this.#inner.restore?.(failure);
+    this.#into.complete(null, failure(), memory);
+    return memory;
+  }
 }

@@ -35,6 +35,8 @@ export interface ReadSource {
   drop(reads: readonly SequentialRead[]): void;
   /** Let a signal or timeout end a read that was begun. */
   watch(read: Deferred<Bytes | null>, options: CancelOptions): void;
+  /** False once nothing can be begun any more. */
+  readonly open: boolean;
   /** Whether reading ahead is of use: the resource can be read at any position. */
   readonly seekable: boolean;
 }
@@ -130,7 +132,7 @@ export class Sequence {
   /** Fail what was not begun: the file is being closed. */
   refuse(failure: () => Error): void {
     for (let read = this.#pending.shift(); read !== undefined; read = this.#pending.shift()) {
-      const buffer = read.landing.restore?.();
+      const buffer = read.landing.restore?.(failure);
       read.fail(() => (buffer === undefined ? failure() : Object.assign(failure(), { buffer })));
     }
   }
@@ -203,9 +205,13 @@ export class Sequence {
       this.#atEnd = arrived.result < read.landing.length;
       this.#delivered += arrived.result;
     }
-    const outcome = read.landing.land(read.operation!, arrived);
-    if (outcome instanceof Failure) read.fail(outcome.make);
-    else read.succeed(outcome);
+    try {
+      const outcome = read.landing.land(read.operation!, arrived);
+      if (outcome instanceof Failure) read.fail(outcome.make);
+      else read.succeed(outcome);
+    } catch (error) {
+      read.fail(() => error as Error); // of a program's own IoBuffer
+    }
   }
 
   #isMisplaced(read: SequentialRead, arrived: Completion): boolean {

@@ -249,6 +249,12 @@ mod items {
             self.bridge.call(|bridge| bridge.register_pool(first_block, count))
         }
 
+        /// Registers a class's buffer group; false where the kernel refuses, and reads have to name their block.
+        #[napi(ts_args_type = "group: number")]
+        pub fn register_group(&self, group: Unknown<'_>) -> Result<bool> {
+            self.bridge.call(|bridge| bridge.register_group(group))
+        }
+
         /// The memory of a block. Throws `ERR_RITSU_EXPOSED` while an earlier `ArrayBuffer` of the block lives, and
         /// `ERR_RITSU_EXTERNAL_BUFFERS` where the runtime does not allow it.
         #[napi(ts_args_type = "block: number", ts_return_type = "ArrayBuffer")]

@@ -73,6 +73,20 @@ struct Class {
     provided: Option<ProvidedRing>,
 }
 
+impl Class {
+    /// The class's provided-buffer ring, registered on first use.
+    fn group(&mut self, ring: &Ring) -> Result<&mut ProvidedRing, Fault> {
+        match &mut self.provided {
+            Some(provided) => Ok(provided),
+            none => {
+                let provided = ProvidedRing::new(self.shape.count).map_err(Fault::Registration)?;
+                ring.register_group(&provided, self.shape.group).map_err(Fault::Registration)?;
+                Ok(none.insert(provided))
+            }
+        }
+    }
+}
+
 /// All memory of one proactor.
 #[derive(Debug)]
 pub(crate) struct Memory {
@@ -182,17 +196,11 @@ impl Memory {
         if let Some(block) = block {
             self.blocks.check_provide(block, group)?;
         }
-        let provided = match &mut class.provided {
-            Some(provided) => provided,
-            none => {
-                let provided = ProvidedRing::new(class.shape.count).map_err(Fault::Registration)?;
-                ring.register_group(&provided, group).map_err(Fault::Registration)?;
-                none.insert(provided)
-            }
-        };
+        let first = class.shape.first.0;
+        let provided = class.group(ring)?;
         if let Some(block) = block {
             let (address, length) = self.blocks.provide(block);
-            provided.provide(address, length, (block.0 - class.shape.first.0) as u16);
+            provided.provide(address, length, (block.0 - first) as u16);
         }
         Ok(())
     }
@@ -324,6 +332,20 @@ impl Proactor {
     /// as many are tried, and so on. Returns how many blocks, from `first` on, are registered now. Registering pins the memory.
     pub fn register_pool(&mut self, first: BlockId, count: u32) -> usize {
         if self.closed { 0 } else { self.memory.register(first, count, &self.ring) as usize }
+    }
+
+    /// Registers a class's group (its provided-buffer ring, Linux 5.19) now instead of at its first select read, so that a kernel that
+    /// refuses (locked memory) is known before any read depends on it. Again is harmless.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Argument`] for a group that does not exist, [`Fault::Registration`] with the kernel's errno.
+    pub fn register_group(&mut self, group: u16) -> Result<(), Fault> {
+        if self.closed {
+            return Err(Fault::Closed);
+        }
+        let class = self.memory.classes.get_mut(usize::from(group)).ok_or(Fault::Argument)?;
+        class.group(&self.ring).map(|_| ())
     }
 
     /// Makes an own block: a mapping of its own for `size` bytes, idle. Freed by [`retire_block`](Self::retire_block).

@@ -229,6 +229,9 @@ impl Proactor {
 
     /// Gives everything queued to the kernel without asking for completions: for a submission page that has filled up.
     pub fn push_and_submit(&mut self) -> Entered {
+        if self.queue.is_empty() && self.cancels.is_empty() && !self.ring.has_unsubmitted() {
+            return Entered::Done;
+        }
         loop {
             self.push();
             let entered = self.enter_with(|ring| ring.enter(false));

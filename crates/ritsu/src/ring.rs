@@ -180,6 +180,11 @@ impl Ring {
         self.uring.submission().is_full()
     }
 
+    /// Whether entries were pushed that the kernel has not taken.
+    pub(crate) fn has_unsubmitted(&mut self) -> bool {
+        !self.uring.submission().is_empty()
+    }
+
     /// Puts an entry into the submission queue. `false` if it is full.
     #[inline]
     pub(crate) fn push(&mut self, entry: &Entry) -> bool {

@@ -76,22 +76,24 @@ export function startOpen(call: Call, opened: (descriptor: Descriptor) => void, 
   const path = Buffer.from(operation.argument!);
   open(path, flags, operation.target & 0o7777, (error, fd) => {
     if (error !== null) return report(errnoOf(error));
-    if ((flags & constants.O_NONBLOCK) !== 0 || !mayWait(fd)) return opened(new Descriptor(fd, flags, undefined));
+    if (!mayWait(fd)) return opened(new Descriptor(fd, flags, undefined));
+    // A ring waits on a descriptor that was opened non-blocking, too.
+    if ((flags & constants.O_NONBLOCK) !== 0) return opened(new Descriptor(fd, flags, fd));
     openPatient(fd, flags, (patientFd) => opened(new Descriptor(fd, flags, patientFd)));
   });
 }
 
 /** Close an open file; the result is the one of the descriptor that the caller knows. */
 export function closeFile({ fd, patientFd }: Descriptor, report: Report): void {
-  if (patientFd !== undefined) close(patientFd);
+  if (patientFd !== undefined && patientFd !== fd) close(patientFd);
   close(fd, answer(report));
 }
 
 /** Close an open file now, whatever it says. */
 export function closeFileSync({ fd, patientFd }: Descriptor): void {
-  for (const each of [fd, patientFd]) {
+  for (const each of new Set([fd, patientFd ?? fd])) {
     try {
-      if (each !== undefined) closeSync(each);
+      closeSync(each);
     } catch {
       // nobody is left who could be told
     }

@@ -12,7 +12,7 @@ export class Descriptor {
   readonly fd: number;
   /** The flags it was opened with. */
   readonly flags: number;
-  /** A second, non-blocking descriptor of a pipe or terminal, on which a read or write never waits. */
+  /** A non-blocking descriptor of a pipe or terminal, on which a read or write never waits; most often a second one. */
   readonly patientFd: number | undefined;
   readonly reading: Lane = [];
   readonly writing: Lane = [];

@@ -84,6 +84,12 @@ impl Bridge {
         Ok(registered as u32)
     }
 
+    /// `registerGroup(group)`: whether the kernel can choose blocks of this class.
+    pub fn register_group(&self, group: Unknown<'_>) -> Result<bool, Failure> {
+        let group = self.number(group, "group", 0, u64::from(u16::MAX))?;
+        self.with_proactor(|proactor| Ok(proactor.register_group(group as u16).is_ok()))
+    }
+
     /// `allocate(size)`: a block of its own.
     pub fn allocate(&self, size: Unknown<'_>) -> Result<u32, Failure> {
         let size = self.number(size, "size", 1, u64::from(u32::MAX))?;
