@@ -73,7 +73,7 @@ const VALUES: readonly (() => unknown)[] = [
   () => 65_536, () => 2 ** 31, () => 2 ** 32 - 1, () => 2 ** 32, () => 2 ** 53, () => 1e308, () => random.bits(), () => random.below(100),
   () => ({}), () => [], () => [[]], () => [[4096, 4]], () => [[4096, 4], [8192, 2]], () => [[4096, 2 ** 31]], () => [[2 ** 31, 2 ** 31]],
   () => [[4095, 1]], () => [[4096]], () => [[4096, 1, 1]], () => [4096, 1], () => Array.from({ length: 100 }, () => [4096, 1]), () => [['4096', NaN]],
-  () => Object.create(null), () => () => {}, () => class {}, () => new Proxy({}, { get: trap, has: trap, ownKeys: trap as never }),
+  () => Object.create(null), () => () => {}, () => class { field = 1 }, () => new Proxy({}, { get: trap, has: trap as never, ownKeys: trap as never }),
   () => new Proxy([[4096, 1]], { get: trap }), () => [Object.defineProperty([4096], 1, { get: trap })],
   () => ({ length: 2 ** 32, 0: 1 }), () => ({ valueOf: trap, toString: trap, [Symbol.toPrimitive]: trap }), () => ({ get entries() { return trap(); } }),
   () => ({ entries: random.pick([NaN, -1, 0, 1, 2 ** 15, 2 ** 16, '8', null, {}]) }), () => ({ completionEntries: random.pick([0, 1, 2 ** 16, 2 ** 17, 1n]) }),

@@ -21,7 +21,7 @@ export interface Known {
 
 const OPCODES = Object.values(Opcode);
 /** Rare, since each waits for the disk. */
-const SYNCS: readonly number[] = new Set([Opcode.FSYNC, Opcode.FDATASYNC]);
+const SYNCS: ReadonlySet<number> = new Set<number>([Opcode.FSYNC, Opcode.FDATASYNC]);
 const BORDERS = [0, 1, 2, 7, 8, 16, 17, 255, 256, 4095, 4096, 4097, 65_535, 65_536, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, NONE];
 const NUMBERS = [0, 0, 0, 0, 0, -1, -1, -0, 1, 0.5, 512, 4096, 65_536, 100_000, -2, -4096, 1e9, 2 ** 31, 2 ** 32, 2 ** 45, 2 ** 53, 2 ** 53 + 2, 2 ** 63, 1e300, Infinity, -Infinity, NaN];
 /** Never so much that the disk would fill: bytes of a FALLOCATE. */

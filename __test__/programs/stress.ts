@@ -8,6 +8,12 @@ import { BLOCK, isBlockAt } from '../support/blocks.ts';
 import { Random } from '../support/random.ts';
 import { ensure, report } from './report.ts';
 
+/** Megabytes of this process without V8's heap, whose young generation grows by itself under load. */
+function residentOutsideHeap(): number {
+  const { rss, heapTotal } = process.memoryUsage();
+  return (rss - heapTotal) / 2 ** 20;
+}
+
 const [nops = 0, reads = 0, seed = 0] = process.argv.slice(2, 5).map(Number);
 const [watchdog = '', path = ''] = process.argv.slice(5, 7);
 const blocks = Number(process.argv[7]);
@@ -28,7 +34,7 @@ const resident: number[] = [];
 
 function settle(): void {
   settled += 1;
-  if (settled % Math.ceil(total / SAMPLES) === 0) resident.push(process.memoryUsage.rss() / 2 ** 20);
+  if (settled % Math.ceil(total / SAMPLES) === 0) resident.push(residentOutsideHeap());
   if (settled % Math.ceil(total / 20) === 0) report({ progress: settled });
 }
 

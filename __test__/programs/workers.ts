@@ -60,7 +60,8 @@ for (let index = 0; index < Number(repetitions); index += 1) {
 }
 report({ after: await held() });
 report({ ends: [...new Set(ends.map((end) => JSON.stringify(end)))], count: ends.length });
+const exited = once(bystander, 'exit'); // listened for now: it may come in one turn with the last message
 bystander.postMessage('stop');
 const [{ reads }] = (await once(bystander, 'message')) as [{ reads: number }];
-const [exitCode] = (await once(bystander, 'exit')) as [number];
+const [exitCode] = (await exited) as [number];
 report({ bystander: { reads, exitCode } });

@@ -59,8 +59,8 @@ export class BufferPool {
   /** Register memory with the ring for O_DIRECT, once; as much as the memlock budget allows. */
   register(): void {
     if (this.#registered || !this.host.backend.features.registeredBuffers) return;
-    this.#registered = true;
     let bytes = this.host.backend.registerPool(this.classes.map((sizeClass) => sizeClass.layout));
+    this.#registered = bytes > 0; // else again at the next chance: locked memory of a ring that ended comes back late
     for (const sizeClass of this.classes) {
       const { size, count } = sizeClass.layout;
       for (let index = 0; index < count && bytes >= size; index += 1, bytes -= size) {
