@@ -6,7 +6,7 @@ const PENDING = 0;
 const FULFILLED = 1;
 const REJECTED = 2;
 
-let kept: (value: never) => void;
+let kept: ((value: never) => void) | undefined;
 
 /** The executor of every promise here: one function, instead of a closure for each. It runs within `new Promise`. */
 function keepResolve(resolve: (value: never) => void): void {
@@ -26,6 +26,7 @@ export class Deferred<T> {
     if (this.#promise === undefined) {
       this.#promise = new Promise<T>(keepResolve);
       this.#resolve = kept as (value: T | PromiseLike<T>) => void;
+      kept = undefined; // or it would keep the last result alive
       if (this.#state === FULFILLED) this.#resolve(this.#result as T);
       else if (this.#state === REJECTED) this.#resolveWithFailure();
     }
