@@ -21,6 +21,8 @@ test.before(() => void writeBlocks(path, 64 * 2 ** 20));
 interface Seen {
   readonly results: number;
   readonly good: number;
+  /** Reads whose memory did not come back. */
+  readonly kept: number;
   /** Pages that are not as they were filled when the end had resolved. */
   readonly changed: number;
   readonly leakedBytes: number;
@@ -39,15 +41,28 @@ for (const how of ['close', 'destroy']) {
       t.timeout(repetitions * 10_000);
       let completed = 0;
       for (let index = 0; index < repetitions; index += 1) {
-        const { results, good, changed, leakedBytes } = await teardown(t, how, memory);
+        const { results, good, kept, changed, leakedBytes } = await teardown(t, how, memory);
         t.deepEqual({ results, changed, leakedBytes }, { results: 64, changed: 0, leakedBytes: 0 });
         if (how === 'close') t.is(good, 64);
+        if (memory === 'own') t.is(kept, 0, 'all memory comes back');
         completed += good;
       }
       t.log(`${repetitions} times; ${completed} reads completed, ${repetitions * 64 - completed} were cancelled`);
     });
   }
 }
+
+ringTest('past its deadline destroy gives up, and what the kernel still has is given to nobody', async (t) => {
+  const kept: number[] = [];
+  while (kept.length < 20 && !kept.some((count) => count > 0)) {
+    const seen = await teardown(t, 'forsake', 'own');
+    t.deepEqual([seen.results, seen.changed], [64, 0]);
+    t.true(seen.good + seen.kept <= 64);
+    kept.push(seen.kept);
+  }
+  t.true(kept.at(-1)! > 0, 'the disk was always done before: nothing was seen');
+  t.log(`reads given up: ${kept.join(', ')}`);
+});
 
 ringTest('cancelling alone does not stop the disk: the same look sees pages change', async (t) => {
   const tries: number[] = [];
