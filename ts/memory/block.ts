@@ -107,6 +107,8 @@ export class Block {
   keeper: Keeper | undefined = undefined;
   /** Whether a hand-over moves the memory; off only for Rust's own memory, by the expert option `fence: false`. */
   fence = true;
+  /** The view of all of its memory, where that never moves: without the fence it can be handed out again and again. */
+  whole: Buffer | undefined = undefined;
 
   constructor(id: number, size: number, kind: BlockKind, owner: object) {
     this.id = id;

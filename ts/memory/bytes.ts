@@ -29,10 +29,8 @@ export class Bytes {
   static lend(block: Block, offset: number, length: number): Bytes {
     const memory = block.memory!;
     block.memory = undefined;
-    // A lease needs no stamp: it cannot be submitted, and its view says what it is.
-    if (block.kind === 'pool') return new Bytes(leaseViewOf(memory, offset, length), memory, block);
-    stamp(memory, block);
-    return new Bytes(viewOf(memory, offset, length), memory, block);
+    if (!block.fence && length === memory.byteLength) return new Bytes((block.whole ??= viewIn(block, memory, 0, length)), memory, block);
+    return new Bytes(viewIn(block, memory, offset, length), memory, block);
   }
 
   /** Bytes that were copied into memory of the caller's that cannot be moved. */
@@ -124,6 +122,13 @@ export class Bytes {
     this.onReleased?.();
     return memory;
   }
+}
+
+/** A view for the holder. A lease needs no stamp: it cannot be submitted, and its view says what it is. */
+function viewIn(block: Block, memory: ArrayBuffer, offset: number, length: number): Buffer {
+  if (block.kind === 'pool') return leaseViewOf(memory, offset, length);
+  stamp(memory, block);
+  return viewOf(memory, offset, length);
 }
 
 // Rarely set: on the prototype, so that most leases do not pay for them.

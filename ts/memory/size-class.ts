@@ -192,9 +192,9 @@ export class SizeClass implements Landing, Keeper {
 
   /** Give the operation a block, or the right to one that is provided already. */
   #give(operation: ReadOperation): boolean {
-    const { backend } = this.#host;
-    this.#selects ??= backend.registerGroup(this.#layout);
-    if (this.#selects && !(operation.direct && backend.features.registeredBuffers)) {
+    // At a position the read is served at once or by the disk, so it may as well name its block, which the kernel finds
+    // faster than a group. Without one it may wait for a peer, and the kernel chooses the block when the bytes are there.
+    if (operation.position < 0 && this.#selectsBlocks()) {
       operation.opcode = Opcode.READ_SELECT;
       operation.target = this.#layout.group;
       if (this.#surplus > 0) {
@@ -208,6 +208,11 @@ export class SizeClass implements Landing, Keeper {
     operation.block = block;
     if (operation.opcode !== Opcode.READ_SELECT && operation.direct && block.registered) operation.opcode = Opcode.READ_FIXED;
     return true;
+  }
+
+  #selectsBlocks(): boolean {
+    this.#selects ??= this.#host.backend.registerGroup(this.#layout);
+    return this.#selects;
   }
 
   /** The block that the completion leaves with us; undefined when it stays provided to the kernel. */
