@@ -62,33 +62,36 @@ export function contentWord(seed: number, index: number): number {
   return word ^ (word >>> 13);
 }
 
-/** The block indexes of a plan, one by one: xorshift32 for random reads, a counter for the others. */
+/**
+ * The block indexes of a plan, one by one: xorshift32 for random reads, a counter for the others. They are drawn before
+ * the clock runs: the division would cost JavaScript more than the limit, and it is nobody's work.
+ */
 export class BlockOrder {
-  readonly #operations: number;
-  readonly #blocks: number;
-  readonly #random: boolean;
-  #state: number;
+  readonly #indexes: Uint32Array;
   issued = 0;
 
   constructor(plan: Plan, operations: number, seed: number) {
-    this.#operations = operations;
-    this.#blocks = blockCount(plan);
-    this.#random = plan.mode === 'random';
-    this.#state = seed;
+    const blocks = blockCount(plan);
+    this.#indexes = new Uint32Array(operations);
+    if (plan.mode === 'random') drawRandom(this.#indexes, blocks, seed);
+    else for (let position = 0; position < operations; position += 1) this.#indexes[position] = position % blocks;
   }
 
   /** The next block's index, or -1 when the plan is done. */
   next(): number {
-    if (this.issued === this.#operations) return -1;
-    const position = this.issued;
+    if (this.issued === this.#indexes.length) return -1;
     this.issued += 1;
-    if (!this.#random) return position % this.#blocks;
-    let state = this.#state;
+    return this.#indexes[this.issued - 1]!;
+  }
+}
+
+function drawRandom(indexes: Uint32Array, blocks: number, seed: number): void {
+  let state = seed;
+  for (let position = 0; position < indexes.length; position += 1) {
     state ^= state << 13;
     state ^= state >>> 17;
     state ^= state << 5;
-    this.#state = state;
-    return (state >>> 0) % this.#blocks;
+    indexes[position] = (state >>> 0) % blocks;
   }
 }
 

@@ -124,33 +124,31 @@ impl Plan {
     }
 }
 
-/// The block order: xorshift32 for random reads, a counter for sequential ones.
+/// The block order, drawn before the clock runs: xorshift32 for random reads, a counter for sequential ones.
 struct Order {
-    state: u32,
-    blocks: u64,
-    issued: u64,
-    operations: u64,
-    mode: Mode,
+    indexes: Vec<u32>,
+    issued: usize,
 }
 
 impl Order {
     fn new(plan: &Plan, seed: u32, operations: u64) -> Order {
-        Order { state: seed, blocks: plan.blocks, issued: 0, operations, mode: plan.mode }
+        let mut state = seed;
+        let indexes = (0..operations).map(|position| {
+            if plan.mode != Mode::Random {
+                return (position % plan.blocks) as u32;
+            }
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            (u64::from(state) % plan.blocks) as u32
+        });
+        Order { indexes: indexes.collect(), issued: 0 }
     }
 
     fn next(&mut self) -> Option<u64> {
-        if self.issued == self.operations {
-            return None;
-        }
-        let position = self.issued;
+        let block = *self.indexes.get(self.issued)?;
         self.issued += 1;
-        if self.mode != Mode::Random {
-            return Some(position % self.blocks);
-        }
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 17;
-        self.state ^= self.state << 5;
-        Some(u64::from(self.state) % self.blocks)
+        Some(u64::from(block))
     }
 }
 
@@ -269,7 +267,7 @@ impl<'plan> Runner<'plan> {
     }
 
     fn push(&mut self, lanes: &mut [Lane], lane: usize, order: &mut Order) -> Result<bool, Failure> {
-        let sampled = order.issued.is_multiple_of(self.plan.sample_every());
+        let sampled = (order.issued as u64).is_multiple_of(self.plan.sample_every());
         let Some(block) = order.next() else { return Ok(false) };
         lanes[lane] = Lane { block, started: sampled.then(Instant::now) };
         let entry = self.entry(lane, block);
