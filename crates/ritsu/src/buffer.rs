@@ -3,10 +3,12 @@
 //! Everything here is reached by raw pointers alone: the kernel and JavaScript write behind Rust's back, so no reference into such
 //! memory is ever made. Who may use which part when is decided by the pure tables (`block.rs`, `slot.rs`); this file only owns.
 
+use crate::address::{Address, EncodedAddress};
 use crate::block::BlockId;
 use crate::error::MemoryError;
 use crate::outcome::{FileStatus, Timestamp};
 use crate::proactor::Proactor;
+use rustix::net::SocketAddrAny;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -192,6 +194,82 @@ impl Drop for StatusBuffer {
         // SAFETY: the pointer came out of a box in `new` and is given back once.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
+}
+
+/// One message for `sendmsg(2)` or `recvmsg(2)`: header, parts and address. Behind a raw pointer, because the kernel reads and writes it
+/// while the op rests in its slot, and the header points at the rest.
+#[derive(Debug)]
+pub(crate) struct MessageBuffer(NonNull<Message>);
+
+/// Laid out so that the header comes first: a pointer to the message is one to its header.
+#[derive(Debug)]
+#[repr(C)]
+struct Message {
+    header: libc::msghdr,
+    parts: Vec<libc::iovec>,
+    address: EncodedAddress,
+}
+
+impl MessageBuffer {
+    /// A message to be sent, to `address` if the socket does not know where.
+    pub(crate) fn sending(parts: Vec<libc::iovec>, address: Option<&Address>) -> Self {
+        match address.map(Address::encode) {
+            Some(encoded) => Self::new(parts, encoded, encoded.length()),
+            None => Self::new(parts, EncodedAddress::EMPTY, 0),
+        }
+    }
+
+    /// Room for a message, and for the address of who sends it.
+    pub(crate) fn receiving(parts: Vec<libc::iovec>) -> Self {
+        Self::new(parts, EncodedAddress::EMPTY, EncodedAddress::SIZE as u32)
+    }
+
+    fn new(parts: Vec<libc::iovec>, address: EncodedAddress, address_length: u32) -> Self {
+        // SAFETY: `struct msghdr` consists of integers and pointers, and of padding with some C libraries; all zeroes is a value of it.
+        let header: libc::msghdr = unsafe { std::mem::zeroed() };
+        let message = NonNull::from(Box::leak(Box::new(Message { header, parts, address })));
+        // SAFETY: just made, and known to nobody else until this function returns.
+        let Message { header, parts, address } = unsafe { &mut *message.as_ptr() };
+        header.msg_iov = parts.as_mut_ptr();
+        // A usize or an int, as the C library has it.
+        header.msg_iovlen = parts.len() as _;
+        if address_length > 0 {
+            header.msg_name = ptr::from_mut(address).cast();
+            header.msg_namelen = address_length;
+        }
+        Self(message)
+    }
+
+    pub(crate) fn header(&self) -> *mut libc::msghdr {
+        self.0.as_ptr().cast()
+    }
+
+    /// Who sent the message, and whether it was cut short. To be called after the final completion only.
+    pub(crate) fn received(&self) -> (Option<Address>, bool) {
+        // SAFETY: the allocation lives as long as self, and the kernel has ended its writes.
+        let message = unsafe { self.0.as_ref() };
+        let length = (message.header.msg_namelen as usize).min(EncodedAddress::SIZE);
+        (Address::decode(&message.address.bytes()[..length]), message.header.msg_flags & libc::MSG_TRUNC != 0)
+    }
+}
+
+impl Drop for MessageBuffer {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came out of a box in `new` and is given back once.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// An address as rustix takes it.
+pub(crate) fn socket_address(address: &EncodedAddress) -> SocketAddrAny {
+    // SAFETY: the bytes were written by `Address::encode`: a valid address of that length, in memory that is aligned for it.
+    unsafe { SocketAddrAny::read(address.address().cast(), address.length()) }
+}
+
+/// The bytes of an address that the kernel gave.
+pub(crate) fn socket_address_bytes(address: &SocketAddrAny) -> Vec<u8> {
+    // SAFETY: rustix promises that many initialized bytes, and they are copied at once.
+    unsafe { std::slice::from_raw_parts(address.as_ptr().cast::<u8>(), address.addr_len() as usize) }.to_vec()
 }
 
 impl Proactor {

@@ -34,6 +34,16 @@ pub struct Capability {
     pub nop_inject: bool,
     /// `IORING_OP_FTRUNCATE` (Linux 6.9). Without it the core truncates synchronously, within submit.
     pub ftruncate: bool,
+    /// `IORING_OP_SHUTDOWN` (Linux 5.11). Without it the core shuts down synchronously, within submit.
+    pub shutdown: bool,
+    /// One accept brings many connections (Linux 5.19); otherwise it ends with the first.
+    pub multishot_accept: bool,
+    /// One receive fills many blocks (Linux 6.0); otherwise it ends with the first.
+    pub multishot_receive: bool,
+    /// One read fills many blocks (`IORING_OP_READ_MULTISHOT`, Linux 6.7); otherwise it ends with the first.
+    pub multishot_read: bool,
+    /// Sends without a copy (`IORING_OP_SEND_ZC`, Linux 6.0); otherwise they are plain sends.
+    pub zero_copy: bool,
     /// `io_uring_enter(2)` takes a time limit (`IORING_FEAT_EXT_ARG`, Linux 5.11).
     pub wait_timeout: bool,
     /// Signalling can be turned off while awake (x86-64 only, see [`Proactor::signalling`](crate::Proactor::signalling)).

@@ -39,6 +39,8 @@ pub struct Config {
     /// The first rung of the set-up ladder to try; 0 is the newest mode. Tests walk down it on a new kernel, and a kernel with a bug in
     /// the newest mode can be kept away from it. Rungs below the last one count as the last.
     pub first_rung: usize,
+    /// Ask for multishot ops where the kernel has them. Off: each is answered by one outcome, as on an old kernel.
+    pub multishot: bool,
 }
 
 impl Default for Config {
@@ -49,6 +51,7 @@ impl Default for Config {
             in_flight_max: IN_FLIGHT_MAX,
             registered_bytes_max: REGISTERED_BYTES_MAX,
             first_rung: 0,
+            multishot: true,
         }
     }
 }

@@ -117,6 +117,12 @@ impl<F> DescriptorTable<F> {
         }
     }
 
+    /// The file of an open descriptor, to ask or to set something at once.
+    pub(crate) fn file(&self, id: DescriptorId) -> Option<&F> {
+        let descriptor = self.descriptors.get(id.index()).filter(|descriptor| descriptor.generation == id.generation())?;
+        if let State::Open { file, .. } = &descriptor.state { Some(file) } else { None }
+    }
+
     /// One op lets go. Gives the close that may be pushed now, if one was waiting for this.
     #[inline]
     pub(crate) fn release(&mut self, id: DescriptorId) -> Option<Token> {

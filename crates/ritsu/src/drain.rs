@@ -52,10 +52,15 @@ impl Proactor {
         // A signalling that was left off would let a wait by poll oversleep.
         self.signalling(true);
         let mut timeout = Duration::ZERO;
+        let mut repeat_at = Instant::now() + WAIT_SLICE;
         loop {
             while self.reap(usize::MAX, sink) > 0 {}
             if self.in_flight() == 0 {
                 return Drained { remaining: 0 };
+            }
+            if Instant::now() >= repeat_at {
+                self.repeat_cancels();
+                repeat_at = Instant::now() + WAIT_SLICE;
             }
             // The first time without waiting: even a deadline in the past sends the cancels and takes what is there.
             if let Entered::Retry(_) = self.enter_and_wait(timeout) {

@@ -17,11 +17,15 @@
 //!
 //! | to know | read |
 //! |---|---|
-//! | what can be asked for, and how it is put to the kernel | `op.rs`: [`Op`], `prep` and `finish` |
+//! | what can be asked for | `op.rs`: [`Op`] |
+//! | how it is put to the kernel, and how the answer is read | `in_flight.rs`, `stream.rs`: `prep` and `finish` |
+//! | how a socket is made | `socket.rs` |
 //! | the states of an op | `slot.rs` |
 //! | the states of a block | `block.rs`; pools, groups, registration: `memory.rs` |
 //! | why an open file cannot be swapped under an op | `descriptor.rs` |
-//! | set-up, enter, what is asked of the kernel | `ring.rs`, [`Capability`] |
+//! | enter, push, next completion | `ring.rs` |
+//! | set-up, what is asked of the kernel | `ladder.rs`, [`Capability`] |
+//! | how an op is ended before its time | `cancel.rs`: [`Proactor::cancel`] |
 //! | how it ends | `drain.rs`: [`Proactor::drain`] |
 //!
 //! # What is deliberately absent
@@ -65,15 +69,19 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod address;
 mod block;
 #[allow(unsafe_code)] // Owns the memory that the kernel writes.
 mod buffer;
+mod cancel;
 mod capability;
 mod config;
 mod descriptor;
 mod drain;
 mod error;
 mod identity;
+mod in_flight;
+mod ladder;
 mod memory;
 mod op;
 mod outcome;
@@ -81,8 +89,11 @@ mod proactor;
 #[allow(unsafe_code)] // Speaks to the kernel.
 mod ring;
 mod slot;
+mod socket;
 mod statistics;
+mod stream;
 
+pub use address::{Address, UnixName};
 pub use block::{BlockId, BlockRange};
 pub use buffer::Mapping;
 pub use capability::Capability;
@@ -95,4 +106,5 @@ pub use memory::{BlockMemory, Pool, PoolClass, SizeClass};
 pub use op::{Op, OpOptions, Position, StatusTarget};
 pub use outcome::{Detail, FileStatus, Outcome, Timestamp};
 pub use proactor::{Entered, Proactor};
+pub use socket::{SocketOption, SocketOptions};
 pub use statistics::Statistics;

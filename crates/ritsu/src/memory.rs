@@ -151,7 +151,9 @@ impl Memory {
                 self.give_back(range.block, slot);
                 Err(Fault::Block)
             }
-            Op::ReadSelect { group, length, provide, .. } => self.provide(*group, *length, *provide, ring),
+            Op::ReadSelect { group, length, provide, .. } | Op::ReceiveSelect { group, length, provide, .. } => {
+                self.provide(*group, *length, *provide, ring)
+            }
             _ => Ok(()),
         }
     }
@@ -346,6 +348,20 @@ impl Proactor {
         }
         let class = self.memory.classes.get_mut(usize::from(group)).ok_or(Fault::Argument)?;
         class.group(&self.ring).map(|_| ())
+    }
+
+    /// Gives an idle block to its group: the kernel may choose it for any select op. It comes back as the
+    /// [`Detail::Selected`](crate::Detail::Selected) of one, and not otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Argument`] for a group that does not exist, [`Fault::Block`] for a block that is not idle or not of the group,
+    /// [`Fault::Registration`] with the kernel's errno.
+    pub fn provide(&mut self, group: u16, block: BlockId) -> Result<(), Fault> {
+        if self.closed {
+            return Err(Fault::Closed);
+        }
+        self.memory.provide(group, 0, Some(block), &self.ring)
     }
 
     /// Makes an own block: a mapping of its own for `size` bytes, idle. Freed by [`retire_block`](Self::retire_block).

@@ -1,20 +1,15 @@
-//! The ops: what can be asked for, how each is put to the kernel (`prep`) and how its completion becomes an outcome (`finish`).
+//! The ops: the closed list of what can be asked for, and what each of them names.
 //!
-//! The list is closed. `prep` and `finish` stand side by side and match every op, so that a new one cannot be forgotten in either. An op
-//! names its memory and its file (block ids, descriptor ids); the memory that the kernel reads or writes besides (paths, iovecs, times,
-//! status) lives in the op or in its [`Scratch`], in the slot, until the final completion. Only the proactor calls `prep` and `finish`.
+//! An op names its memory and its file (block ids, descriptor ids) and owns what else it needs (paths, addresses). How it is put to the
+//! kernel and how its completion is read is `in_flight.rs`, where every op is matched again, so that a new one cannot be forgotten.
 
-use crate::block::{BlockId, BlockRange, BlockTable};
-use crate::buffer::StatusBuffer;
-use crate::descriptor::{DescriptorId, DescriptorTable};
+use crate::address::Address;
+use crate::block::{BlockId, BlockRange};
+use crate::descriptor::DescriptorId;
 use crate::error::Fault;
-use crate::memory::Memory;
-use crate::outcome::Detail;
-use crate::ring::{self, Completion, Entry};
-use io_uring::{opcode, squeue, types};
+use crate::socket::SocketOptions;
 use std::ffi::CString;
-use std::fs::File;
-use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::net::Shutdown;
 use std::time::Duration;
 
 /// `IOV_MAX`: parts of one vectored op.
@@ -100,6 +95,9 @@ pub enum Op {
         position: Position,
         /// An idle block of the group to give to the kernel first. It stays with the group whatever comes of the read.
         provide: Option<BlockId>,
+        /// Go on reading, a block for each outcome, until an outcome without `more` (`IORING_OP_READ_MULTISHOT`, Linux 6.7; before, one
+        /// read). For what can be polled (pipes, terminals); anything else answers `-EBADFD`. Length 0 and the current position only.
+        multishot: bool,
     },
     /// Writes from a block (`pwrite(2)`).
     Write {
@@ -175,6 +173,96 @@ pub enum Op {
         /// How long.
         duration: Duration,
     },
+    /// Makes a stream socket and connects it (`connect(2)`). On success the result is 0 and the detail
+    /// [`Detail::Opened`](crate::Detail::Opened).
+    Connect {
+        /// Where to.
+        address: Address,
+        /// Where from; otherwise the kernel chooses.
+        local: Option<Address>,
+    },
+    /// Makes a stream socket that listens (`bind(2)`, `listen(2)`), within submit. Answers as [`Connect`](Self::Connect).
+    Listen {
+        /// Where.
+        address: Address,
+        /// Connections that may wait to be accepted.
+        backlog: i32,
+        /// `SO_REUSEADDR` is always set, except on Unix sockets.
+        options: SocketOptions,
+    },
+    /// Makes a datagram socket (`bind(2)`), within submit. Answers as [`Connect`](Self::Connect).
+    Bind {
+        /// Where it receives.
+        address: Address,
+        /// The only address that it talks to.
+        peer: Option<Address>,
+        /// What is set before the bind.
+        options: SocketOptions,
+    },
+    /// Takes a connection (`accept(2)`). Answers as [`Connect`](Self::Connect).
+    Accept {
+        /// A socket that listens.
+        descriptor: DescriptorId,
+        /// Go on accepting, one connection for each outcome, until an outcome without `more` (Linux 5.19; before, one connection).
+        multishot: bool,
+    },
+    /// Receives from a socket into a block that the kernel chooses; as [`ReadSelect`](Self::ReadSelect). 0 is the end.
+    ReceiveSelect {
+        /// The socket.
+        descriptor: DescriptorId,
+        /// The group.
+        group: u16,
+        /// Bytes wanted; 0 means the whole block.
+        length: u32,
+        /// An idle block of the group to give to the kernel first.
+        provide: Option<BlockId>,
+        /// Go on receiving, a block for each outcome, until an outcome without `more` (Linux 6.0; before, once). Length 0 only.
+        multishot: bool,
+    },
+    /// Receives one datagram (`recvmsg(2)`). The answer is [`Detail::Message`](crate::Detail::Message).
+    ReceiveMessage {
+        /// The socket.
+        descriptor: DescriptorId,
+        /// Where the bytes go.
+        target: BlockRange,
+    },
+    /// Sends from a block (`send(2)`, never a signal).
+    Send {
+        /// The socket.
+        descriptor: DescriptorId,
+        /// What is sent.
+        source: BlockRange,
+        /// Go on until all is sent (`MSG_WAITALL`): less means that it was cut short.
+        wait_all: bool,
+        /// Send the block's own memory instead of a copy (`IORING_OP_SEND_ZC`, Linux 6.0; otherwise a plain send). With `more` in the first
+        /// outcome, which has the result, the kernel still reads the block; a second one, of result 0, gives it back.
+        zero_copy: bool,
+    },
+    /// Sends several ranges, in order, as one message (`sendmsg(2)`, never a signal).
+    SendMessage {
+        /// The socket.
+        descriptor: DescriptorId,
+        /// What is sent, at most 1024 parts.
+        parts: Vec<BlockRange>,
+        /// Where to; a connected socket knows.
+        address: Option<Address>,
+        /// As in [`Send`](Self::Send).
+        wait_all: bool,
+    },
+    /// Ends one direction of a connection, or both (`shutdown(2)`).
+    Shutdown {
+        /// The socket.
+        descriptor: DescriptorId,
+        /// Which direction.
+        how: Shutdown,
+    },
+    /// Waits until a file is ready (`poll(2)`). The result is the mask of what it is ready for.
+    Poll {
+        /// The file.
+        descriptor: DescriptorId,
+        /// `POLL*`.
+        events: u32,
+    },
 }
 
 /// How an op is submitted.
@@ -183,35 +271,6 @@ pub struct OpOptions {
     /// Hand the op to a kernel worker at once (`IOSQE_ASYNC`) instead of trying it inline first: a large cached read does not hold the
     /// thread up.
     pub asynchronous: bool,
-}
-
-/// Memory for the kernel besides blocks; made by `prep`, stays in the slot.
-#[derive(Debug)]
-pub(crate) enum Scratch {
-    None,
-    /// Nothing: the slot only carries the answer to an op that was refused.
-    Refused,
-    Parts(Vec<libc::iovec>),
-    Time(types::Timespec),
-    Status(StatusBuffer),
-}
-
-/// The cargo of a slot: an op and what it needs on its way.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    pub(crate) op: Op,
-    /// The kernel's integer of the descriptor that the op holds; it cannot be reused while it does. -1 without a descriptor.
-    pub(crate) file: RawFd,
-    pub(crate) options: OpOptions,
-    pub(crate) scratch: Scratch,
-}
-
-/// What finishing an op may change.
-pub(crate) struct Surroundings<'a> {
-    pub(crate) descriptors: &'a mut DescriptorTable<File>,
-    pub(crate) memory: &'a mut Memory,
-    /// Nobody waits for results any more: a descriptor that arrives is closed.
-    pub(crate) abandoned: bool,
 }
 
 impl Op {
@@ -230,8 +289,22 @@ impl Op {
             | Self::Fdatasync { descriptor }
             | Self::Ftruncate { descriptor, .. }
             | Self::Fallocate { descriptor, .. }
+            | Self::Accept { descriptor, .. }
+            | Self::ReceiveSelect { descriptor, .. }
+            | Self::ReceiveMessage { descriptor, .. }
+            | Self::Send { descriptor, .. }
+            | Self::SendMessage { descriptor, .. }
+            | Self::Shutdown { descriptor, .. }
+            | Self::Poll { descriptor, .. }
             | Self::Statx { target: StatusTarget::Descriptor(descriptor) } => Some(*descriptor),
-            Self::Nop { .. } | Self::Open { .. } | Self::Close { .. } | Self::Statx { .. } | Self::Timeout { .. } => None,
+            Self::Nop { .. }
+            | Self::Open { .. }
+            | Self::Close { .. }
+            | Self::Statx { .. }
+            | Self::Timeout { .. }
+            | Self::Connect { .. }
+            | Self::Listen { .. }
+            | Self::Bind { .. } => None,
         }
     }
 
@@ -242,8 +315,10 @@ impl Op {
             Self::Read { target: range, .. }
             | Self::ReadFixed { target: range, .. }
             | Self::Write { source: range, .. }
-            | Self::WriteFixed { source: range, .. } => std::slice::from_ref(range),
-            Self::Readv { parts, .. } | Self::Writev { parts, .. } => parts,
+            | Self::WriteFixed { source: range, .. }
+            | Self::ReceiveMessage { target: range, .. }
+            | Self::Send { source: range, .. } => std::slice::from_ref(range),
+            Self::Readv { parts, .. } | Self::Writev { parts, .. } | Self::SendMessage { parts, .. } => parts,
             _ => &[],
         }
     }
@@ -259,6 +334,10 @@ impl Op {
                     position.check()
                 }
             }
+            Self::SendMessage { parts, .. } if parts.len() > PARTS_MAX => Err(Fault::Argument),
+            Self::ReadSelect { multishot: true, position: Position::At(_), .. }
+            | Self::ReadSelect { multishot: true, length: 1.., .. }
+            | Self::ReceiveSelect { multishot: true, length: 1.., .. } => Err(Fault::Argument),
             Self::Read { position, .. }
             | Self::ReadFixed { position, .. }
             | Self::ReadSelect { position, .. }
@@ -279,143 +358,10 @@ impl Position {
     }
 
     #[inline]
-    fn encoded(self) -> u64 {
+    pub(crate) fn encoded(self) -> u64 {
         match self {
             Self::Current => CURRENT_POSITION,
             Self::At(position) => position,
         }
-    }
-}
-
-impl InFlight {
-    /// Encodes the op, in its slot: everything the entry points at stays where it is until the final completion.
-    pub(crate) fn prep(&mut self, blocks: &BlockTable) -> Entry {
-        let file = types::Fd(self.file);
-        let entry = match &self.op {
-            Op::Nop { result: 0 } => opcode::Nop::new().build(),
-            Op::Nop { result } => ring::nop_injecting(*result),
-            Op::Open { path, flags, mode } => {
-                opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr()).flags(flags | libc::O_CLOEXEC).mode(*mode).build()
-            }
-            Op::Close { .. } => opcode::Close::new(file).build(),
-            Op::Read { target, position, .. } => {
-                opcode::Read::new(file, blocks.address(*target), target.length).offset(position.encoded()).build()
-            }
-            Op::ReadFixed { target, position, .. } => {
-                let fixed = blocks.fixed(target.block).expect("checked at submit");
-                opcode::ReadFixed::new(file, blocks.address(*target), target.length, fixed).offset(position.encoded()).build()
-            }
-            Op::ReadSelect { group, length, position, .. } => {
-                let read = opcode::Read::new(file, std::ptr::null_mut(), *length).offset(position.encoded()).buf_group(*group);
-                read.build().flags(squeue::Flags::BUFFER_SELECT)
-            }
-            Op::Write { source, position, .. } => {
-                opcode::Write::new(file, blocks.address(*source), source.length).offset(position.encoded()).build()
-            }
-            Op::WriteFixed { source, position, .. } => {
-                let fixed = blocks.fixed(source.block).expect("checked at submit");
-                opcode::WriteFixed::new(file, blocks.address(*source), source.length, fixed).offset(position.encoded()).build()
-            }
-            Op::Readv { parts, position, .. } => {
-                let (first, count) = self.scratch.parts(parts, blocks);
-                opcode::Readv::new(file, first, count).offset(position.encoded()).build()
-            }
-            Op::Writev { parts, position, .. } => {
-                let (first, count) = self.scratch.parts(parts, blocks);
-                opcode::Writev::new(file, first, count).offset(position.encoded()).build()
-            }
-            Op::Fsync { .. } => opcode::Fsync::new(file).build(),
-            Op::Fdatasync { .. } => opcode::Fsync::new(file).flags(types::FsyncFlags::DATASYNC).build(),
-            Op::Ftruncate { length, .. } => opcode::Ftruncate::new(file, *length).build(),
-            Op::Fallocate { mode, offset, length, .. } => {
-                opcode::Fallocate::new(file, *length).offset(*offset).mode(*mode).build()
-            }
-            Op::Statx { target } => self.scratch.status(target, self.file),
-            Op::Timeout { duration } => opcode::Timeout::new(self.scratch.time(*duration)).build(),
-        };
-        if self.options.asynchronous { entry.flags(squeue::Flags::ASYNC) } else { entry }
-    }
-
-    /// Turns a completion of the op into a result and a detail. Called for each completion, in the slot.
-    pub(crate) fn finish(&mut self, completion: &Completion, surroundings: &mut Surroundings<'_>) -> (i32, Detail) {
-        let result = completion.result;
-        match &self.op {
-            Op::Open { .. } if result >= 0 => opened(ring::own_opened(result), surroundings),
-            Op::Close { descriptor } => {
-                let file = surroundings.descriptors.closed(*descriptor);
-                if result == -libc::ECANCELED {
-                    // The kernel gave the op up before it ran (this happens only to a dying thread): the integer is still ours to close.
-                    drop(file);
-                    return (0, Detail::None);
-                }
-                // Whatever else it answered, `close(2)` has given the integer free; it may be somebody else's by now.
-                let _ = file.into_raw_fd();
-                (result, Detail::None)
-            }
-            Op::ReadSelect { group, .. } => match completion.selected() {
-                Some(id) => (result, Detail::Selected(surroundings.memory.take_selected(*group, id))),
-                None => (result, Detail::None),
-            },
-            Op::Statx { .. } if result >= 0 => match &self.scratch {
-                Scratch::Status(status) => (result, Detail::Status(Box::new(status.read()))),
-                _ => unreachable!("a status op has a status buffer"),
-            },
-            Op::Timeout { .. } if result == -libc::ETIME => (0, Detail::None),
-            Op::Nop { .. }
-            | Op::Open { .. }
-            | Op::Read { .. }
-            | Op::ReadFixed { .. }
-            | Op::Write { .. }
-            | Op::WriteFixed { .. }
-            | Op::Readv { .. }
-            | Op::Writev { .. }
-            | Op::Fsync { .. }
-            | Op::Fdatasync { .. }
-            | Op::Ftruncate { .. }
-            | Op::Fallocate { .. }
-            | Op::Statx { .. }
-            | Op::Timeout { .. } => (result, Detail::None),
-        }
-    }
-}
-
-/// An open has succeeded: its file enters the table, or is closed at once if nobody wants it or the table is full.
-fn opened(file: File, surroundings: &mut Surroundings<'_>) -> (i32, Detail) {
-    if surroundings.abandoned {
-        return (-libc::ECANCELED, Detail::None);
-    }
-    let integer = file.as_raw_fd();
-    match surroundings.descriptors.insert(file) {
-        Ok(id) => (0, Detail::Opened(id, integer)),
-        Err(_closed_here) => (-libc::EMFILE, Detail::None),
-    }
-}
-
-impl Scratch {
-    fn parts(&mut self, ranges: &[BlockRange], blocks: &BlockTable) -> (*const libc::iovec, u32) {
-        let part = |range: &BlockRange| libc::iovec { iov_base: blocks.address(*range).cast(), iov_len: range.length as usize };
-        *self = Self::Parts(ranges.iter().map(part).collect());
-        let Self::Parts(parts) = self else { unreachable!("set just above") };
-        (parts.as_ptr(), parts.len() as u32)
-    }
-
-    fn time(&mut self, duration: Duration) -> *const types::Timespec {
-        let seconds = duration.as_secs().min(i64::MAX as u64);
-        *self = Self::Time(types::Timespec::new().sec(seconds).nsec(duration.subsec_nanos()));
-        let Self::Time(time) = self else { unreachable!("set just above") };
-        time
-    }
-
-    fn status(&mut self, target: &StatusTarget, file: RawFd) -> Entry {
-        let buffer = StatusBuffer::new();
-        let (directory, path, flags) = match target {
-            StatusTarget::Descriptor(_) => (file, c"".as_ptr(), libc::AT_EMPTY_PATH),
-            StatusTarget::Path { path, follow } => {
-                (libc::AT_FDCWD, path.as_ptr(), if *follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW })
-            }
-        };
-        let statx = opcode::Statx::new(types::Fd(directory), path, buffer.address().cast());
-        *self = Self::Status(buffer);
-        statx.flags(flags).mask(libc::STATX_BASIC_STATS | libc::STATX_BTIME).build()
     }
 }

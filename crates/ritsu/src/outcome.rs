@@ -1,5 +1,6 @@
 //! Outcomes: what comes back for an op. Plain values; what they name (a block, a descriptor) belongs to the caller from then on.
 
+use crate::address::Address;
 use crate::block::BlockId;
 use crate::descriptor::DescriptorId;
 use crate::identity::Token;
@@ -85,4 +86,11 @@ pub enum Detail {
     Opened(DescriptorId, RawFd),
     /// The file's status.
     Status(Box<FileStatus>),
+    /// A message was received.
+    Message {
+        /// Who sent it, where the socket has such a thing.
+        address: Option<Address>,
+        /// It was longer than the memory for it; the rest is lost.
+        truncated: bool,
+    },
 }

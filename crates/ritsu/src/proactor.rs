@@ -2,24 +2,27 @@
 //!
 //! It owns all four. Order of an op's life: `submit` (checks, takes ownership, queues) - `enter` (encodes, pushes, one system call) -
 //! `reap` (finishes, gives ownership back). Nothing calls back: `reap` hands outcomes to a sink that cannot reach the proactor.
-//! Used by one thread, the one that made it. Memory lives in `memory.rs`, the end in `drain.rs`.
+//! Used by one thread, the one that made it. Memory lives in `memory.rs`, cancels in `cancel.rs`, the end in
+//! `drain.rs`.
 
 use crate::capability::Capability;
 use crate::config::Config;
 use crate::descriptor::{CloseStep, DescriptorId, DescriptorTable};
 use crate::error::{Fault, SetupError, SubmitError};
 use crate::identity::{Kind, Token, UserData};
+use crate::in_flight::{InFlight, Scratch, Surroundings};
 use crate::memory::Memory;
-use crate::op::{InFlight, Op, OpOptions, Scratch, Surroundings};
-use crate::outcome::{Detail, Outcome};
+use crate::op::{Op, OpOptions};
+use crate::outcome::Outcome;
 use crate::ring::{Completion, Ring};
-use crate::slot::{CancelStep, Lifecycle, SlotTable};
+use crate::slot::{Lifecycle, SlotTable};
+use crate::socket;
 use crate::statistics::Statistics;
 use io_uring::opcode;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 /// How often an enter that a signal cut short is repeated before the caller gets a turn.
@@ -58,6 +61,14 @@ fn enter_failure(errno: i32) -> EnterFailure {
     }
 }
 
+/// What an op has been given at its start.
+struct Admitted {
+    /// The kernel's integer of its file, or -1.
+    file: RawFd,
+    lifecycle: Lifecycle,
+    scratch: Scratch,
+}
+
 /// Owner of one `io_uring`, its op slots, its blocks and its descriptors.
 ///
 /// Belongs to the thread that made it (the kernel accepts submissions from that thread only), hence neither `Send` nor `Sync`.
@@ -85,9 +96,9 @@ pub struct Proactor {
     /// Ops waiting for room in the submission queue, oldest first. Withdrawn ones stay until their turn and are skipped.
     queue: VecDeque<Token>,
     /// Cancels waiting for room; they go before ops. Bounded by the slots: there is at most one for an op.
-    cancels: VecDeque<Token>,
+    pub(crate) cancels: VecDeque<Token>,
     /// Ops whose result is known without the kernel.
-    ready: VecDeque<Token>,
+    pub(crate) ready: VecDeque<Token>,
     pub(crate) statistics: Statistics,
     /// Takes nothing more.
     pub(crate) closed: bool,
@@ -146,10 +157,11 @@ impl Proactor {
     ///
     /// The op comes back with the reason, and nothing has changed.
     #[inline]
-    pub fn submit(&mut self, token: Token, op: Op, options: OpOptions) -> Result<(), SubmitError> {
+    pub fn submit(&mut self, token: Token, mut op: Op, options: OpOptions) -> Result<(), SubmitError> {
         match self.admit(token, &op) {
-            Ok((file, lifecycle)) => {
-                self.slots.occupy(token, InFlight { op, file, options, scratch: Scratch::None }, lifecycle);
+            Ok(Admitted { file, lifecycle, scratch }) => {
+                op.make_do(&self.capability);
+                self.slots.occupy(token, InFlight { op, file, options, scratch, cancels: 0 }, lifecycle);
                 match lifecycle {
                     Lifecycle::Queued => self.queue.push_back(token),
                     Lifecycle::Ready(_) => self.ready.push_back(token),
@@ -167,42 +179,24 @@ impl Proactor {
     }
 
     /// Answers for an op that was not accepted: its slot is taken, and the next reap frees it with `result` and
-    /// [`Detail::Refused`]. So whoever numbers the ops sees one rule, that each has one final outcome. Allowed after the end, too.
+    /// [`Detail::Refused`](crate::Detail::Refused). So whoever numbers the ops sees one rule, that each has one final outcome. Allowed after the end, too.
     ///
     /// # Errors
     ///
     /// The slot is not free, or is of another generation: then nobody can be told.
     pub fn refuse(&mut self, token: Token, result: i32) -> Result<(), Fault> {
         self.slots.check(token)?;
-        let nothing = InFlight { op: Op::Nop { result: 0 }, file: -1, options: OpOptions::default(), scratch: Scratch::Refused };
+        let nothing = InFlight {
+            op: Op::Nop { result: 0 },
+            file: -1,
+            options: OpOptions::default(),
+            scratch: Scratch::Refused,
+            cancels: 0,
+        };
         self.slots.occupy(token, nothing, Lifecycle::Ready(result));
         self.ready.push_back(token);
         self.statistics.submitted += 1;
         Ok(())
-    }
-
-    /// Asks for the end of an op. A token of another generation is ignored, and so is a second cancel. An op still queued is withdrawn:
-    /// it completes with `-ECANCELED` and has had no effect. For any other op its own completion decides whether it was cancelled.
-    /// A close is not cancelled.
-    pub fn cancel(&mut self, target: Token) {
-        if self.slots.cargo(target).is_none_or(|cargo| matches!(cargo.op, Op::Close { .. })) {
-            return;
-        }
-        match self.slots.cancel(target) {
-            CancelStep::Withdrawn => {
-                self.ready.push_back(target);
-                self.statistics.withdrawn += 1;
-            }
-            CancelStep::Send => self.cancels.push_back(target),
-            CancelStep::Nothing => {}
-        }
-    }
-
-    /// Cancels every op in flight.
-    pub fn cancel_all(&mut self) {
-        for token in self.slots.tokens() {
-            self.cancel(token);
-        }
     }
 
     /// Whether there is something to enter or to reap: ops or cancels queued, outcomes ready, completions or deferred work waiting.
@@ -290,27 +284,15 @@ impl Proactor {
         }
     }
 
-    /// Takes over a file that was opened elsewhere (a pipe, a socket), to be closed by [`Op::Close`] or with the proactor.
-    ///
-    /// # Errors
-    ///
-    /// The file comes back if the table is full (2^20 - 1 files) or the proactor is closed.
-    pub fn adopt(&mut self, file: OwnedFd) -> Result<DescriptorId, OwnedFd> {
-        if self.closed {
-            return Err(file);
-        }
-        self.descriptors.insert(File::from(file)).map_err(OwnedFd::from)
-    }
-
-    /// Checks an op and takes what it names. Gives the kernel's integer of its file and where it starts.
+    /// Checks an op and takes what it names, or makes the socket that it asks for.
     #[inline]
-    fn admit(&mut self, token: Token, op: &Op) -> Result<(RawFd, Lifecycle), Fault> {
+    fn admit(&mut self, token: Token, op: &Op) -> Result<Admitted, Fault> {
         if self.closed {
             return Err(Fault::Closed);
         }
         self.slots.check(token)?;
         op.check()?;
-        if let Op::ReadSelect { .. } = op
+        if let Op::ReadSelect { .. } | Op::ReceiveSelect { .. } = op
             && !self.capability.buffer_select
         {
             return Err(Fault::Unsupported);
@@ -318,25 +300,44 @@ impl Proactor {
         if let Op::Close { descriptor } = op {
             let (step, file) = self.descriptors.close(*descriptor, token).ok_or(Fault::Descriptor)?;
             let lifecycle = if step == CloseStep::Now { Lifecycle::Queued } else { Lifecycle::Waiting };
-            return Ok((file.as_raw_fd(), lifecycle));
+            return Ok(Admitted { file: file.as_raw_fd(), lifecycle, scratch: Scratch::None });
         }
-        let Some(descriptor) = op.descriptor() else {
-            let answered = matches!(op, Op::Nop { result } if *result != 0) && !self.capability.nop_inject;
-            return Ok((-1, if answered { Lifecycle::Ready(-libc::EINVAL) } else { Lifecycle::Queued }));
-        };
+        let Some(descriptor) = op.descriptor() else { return Ok(self.admit_without_file(op)) };
         let file = self.descriptors.hold(descriptor).ok_or(Fault::Descriptor)?;
         let integer = file.as_raw_fd();
-        if let Op::Ftruncate { length, .. } = op
-            && !self.capability.ftruncate
-        {
-            return Ok((integer, Lifecycle::Ready(truncate_now(file, *length))));
+        let now = match op {
+            Op::Ftruncate { length, .. } if !self.capability.ftruncate => Some(truncate_now(file, *length)),
+            Op::Shutdown { how, .. } if !self.capability.shutdown => Some(socket::shut_down(file, *how)),
+            _ => None,
+        };
+        if let Some(result) = now {
+            return Ok(Admitted { file: integer, lifecycle: Lifecycle::Ready(result), scratch: Scratch::None });
         }
         if let Err(fault) = self.memory.claim(op, token.slot, &self.ring) {
             let close = self.descriptors.release(descriptor);
             debug_assert_eq!(close, None, "no close can have come between");
             return Err(fault);
         }
-        Ok((integer, Lifecycle::Queued))
+        Ok(Admitted { file: integer, lifecycle: Lifecycle::Queued, scratch: Scratch::None })
+    }
+
+    fn admit_without_file(&self, op: &Op) -> Admitted {
+        let ready = |made: Result<File, i32>| match made {
+            Ok(socket) => (Lifecycle::Ready(0), Scratch::Socket(socket)),
+            Err(errno) => (Lifecycle::Ready(-errno), Scratch::None),
+        };
+        let (lifecycle, scratch) = match op {
+            Op::Connect { address, local } => match socket::connecting(address, local.as_ref()) {
+                Ok(socket) => (Lifecycle::Queued, Scratch::Connecting(socket, Box::new(address.encode()))),
+                Err(errno) => (Lifecycle::Ready(-errno), Scratch::None),
+            },
+            Op::Listen { address, backlog, options } => ready(socket::listening(address, *backlog, *options)),
+            Op::Bind { address, peer, options } => ready(socket::bound(address, peer.as_ref(), *options)),
+            Op::Nop { result } if *result != 0 && !self.capability.nop_inject => (Lifecycle::Ready(-libc::EINVAL), Scratch::None),
+            _ => (Lifecycle::Queued, Scratch::None),
+        };
+        let file = if let Scratch::Connecting(socket, _) = &scratch { socket.as_raw_fd() } else { -1 };
+        Admitted { file, lifecycle, scratch }
     }
 
     /// Encodes cancels, then ops, as long as there is room.
@@ -390,7 +391,11 @@ impl Proactor {
         let token = completion.user_data.token();
         match completion.user_data.kind() {
             Some(Kind::Op) => {}
-            Some(Kind::Cancel | Kind::Internal) => return None,
+            Some(Kind::Cancel) => {
+                self.repeat_cancel(token, completion.result);
+                return None;
+            }
+            Some(Kind::Internal) => return None,
             None => {
                 self.statistics.stale += 1;
                 return None;
@@ -416,7 +421,9 @@ impl Proactor {
     /// The outcome of an op that the kernel did not see.
     fn finish_ready(&mut self, token: Token) -> Outcome {
         let (cargo, result) = self.slots.ready(token).expect("an op that is ready stays until it is reaped");
-        let detail = if matches!(cargo.scratch, Scratch::Refused) { Detail::Refused } else { Detail::None };
+        let mut surroundings =
+            Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned: self.closed };
+        let (result, detail) = cargo.finish_ready(result, &mut surroundings);
         self.memory.give_back_all(&cargo.op, token.slot);
         let held = cargo.op.descriptor();
         self.free(token, held);
@@ -443,35 +450,5 @@ fn truncate_now(file: &File, length: u64) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{EnterFailure, Proactor, enter_failure};
-
-    #[test]
-    fn each_errno_of_enter_is_met_in_its_own_way() {
-        let rows = [
-            (libc::EINTR, EnterFailure::Interrupted),
-            (libc::ETIME, EnterFailure::Elapsed),
-            (libc::EAGAIN, EnterFailure::Busy),
-            (libc::EBUSY, EnterFailure::Busy),
-            (libc::ENOMEM, EnterFailure::Busy),
-            (libc::EBADR, EnterFailure::Broken),
-            (libc::EBADF, EnterFailure::Broken),
-            (libc::EEXIST, EnterFailure::Broken),
-            (libc::EINVAL, EnterFailure::Broken),
-        ];
-        for (errno, expected) in rows {
-            assert_eq!(enter_failure(errno), expected, "errno {errno}");
-        }
-    }
-
-    /// Compiles only while `Proactor` is not `Send`: were it, both impls would fit and the call would be ambiguous.
-    #[test]
-    fn a_proactor_stays_on_its_thread() {
-        trait AmbiguousIfSend<A> {
-            fn check() {}
-        }
-        impl<T: ?Sized> AmbiguousIfSend<()> for T {}
-        impl<T: ?Sized + Send> AmbiguousIfSend<u8> for T {}
-        <Proactor as AmbiguousIfSend<_>>::check();
-    }
-}
+#[path = "proactor_tests.rs"]
+mod tests;

@@ -1,18 +1,16 @@
-//! The ring: set-up, asking the kernel what it can, push, enter, next completion, registrations. With `buffer.rs` the only file with
-//! `unsafe`.
+//! The ring: push, enter, next completion, registrations, trials of what the kernel can. With `buffer.rs` the only file with `unsafe`.
 //!
 //! It owns the ring's descriptor and mappings and the eventfd, and nothing that an op owns. Dropping it closes the ring *without
 //! draining*: the kernel goes on writing into the memory of ops in flight (measured; `io_uring_setup(2)` promises nothing else). The
 //! proactor therefore drains first, or [`leak`](Ring::leak)s.
-//!
-//! Set-up is a ladder: the newest mode first; on `EINVAL` the next rung, on `ENOMEM` (locked memory) smaller queues.
 
 use crate::buffer::{ProvidedRing, last_errno};
 use crate::capability::{Capability, setup_error};
 use crate::config::Config;
 use crate::error::{SetupError, Stage};
 use crate::identity::{Kind, Token, UserData};
-use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue, types};
+use crate::ladder::{RUNGS, climb, defers, probe};
+use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue, types};
 use std::fs::File;
 use std::io::{self, Read};
 use std::mem::ManuallyDrop;
@@ -21,59 +19,6 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
-/// `IORING_SETUP_*` (`io_uring_setup(2)`).
-mod setup {
-    pub(super) const CQSIZE: u32 = 1 << 3;
-    pub(super) const CLAMP: u32 = 1 << 4;
-    pub(super) const SUBMIT_ALL: u32 = 1 << 7;
-    pub(super) const COOP_TASKRUN: u32 = 1 << 8;
-    pub(super) const TASKRUN_FLAG: u32 = 1 << 9;
-    pub(super) const SINGLE_ISSUER: u32 = 1 << 12;
-    pub(super) const DEFER_TASKRUN: u32 = 1 << 13;
-    pub(super) const NO_SQARRAY: u32 = 1 << 16;
-}
-
-/// The set-up ladder, newest first. Each rung: the flags, all of which its kernel knows.
-///
-/// Not on it, on purpose: SQPOLL and personalities (both keep old credentials after setuid), IOPOLL.
-const RUNGS: [u32; 6] = {
-    let plain = setup::CQSIZE | setup::CLAMP;
-    let all = plain | setup::SUBMIT_ALL;
-    let cooperative = all | setup::COOP_TASKRUN | setup::TASKRUN_FLAG;
-    let deferred = all | setup::SINGLE_ISSUER | setup::DEFER_TASKRUN | setup::TASKRUN_FLAG;
-    [
-        deferred | setup::NO_SQARRAY,       // Linux 6.6
-        deferred,                           // Linux 6.1
-        cooperative | setup::SINGLE_ISSUER, // Linux 6.0
-        cooperative,                        // Linux 5.19
-        all,                                // Linux 5.18
-        plain,                              // Linux 5.6
-    ]
-};
-
-/// Ops without which there is nothing to offer; all of Linux 5.6 or older.
-const NEEDED: [u8; 13] = [
-    opcode::Nop::CODE,
-    opcode::OpenAt::CODE,
-    opcode::Close::CODE,
-    opcode::Read::CODE,
-    opcode::ReadFixed::CODE,
-    opcode::Write::CODE,
-    opcode::WriteFixed::CODE,
-    opcode::Readv::CODE,
-    opcode::Writev::CODE,
-    opcode::Fsync::CODE,
-    opcode::Statx::CODE,
-    opcode::Timeout::CODE,
-    opcode::AsyncCancel::CODE,
-];
-
-/// Queues are not made smaller than this for want of locked memory; below, the cause is something else.
-const ENTRIES_FLOOR: u32 = 16;
-/// A ring that was closed gives its locked memory back only some 20 to 60 ms later (measured on Linux 6.18): so long a new one keeps
-/// trying before it says that there is none.
-const LOCKED_MEMORY_PAUSES: u32 = 20;
-const LOCKED_MEMORY_PAUSE: Duration = Duration::from_millis(5);
 /// A kernel short of memory for the moment is asked again this often.
 const TRIAL_PAUSES: u32 = 20;
 const TRIAL_PAUSE: Duration = Duration::from_millis(1);
@@ -106,6 +51,11 @@ impl Completion {
         cqueue::more(self.flags)
     }
 
+    /// Not a result, but the end of a zero-copy send: `IORING_CQE_F_NOTIF`.
+    pub(crate) fn is_notification(&self) -> bool {
+        cqueue::notif(self.flags)
+    }
+
     /// The buffer id the kernel chose: `IORING_CQE_F_BUFFER`.
     #[inline]
     pub(crate) fn selected(&self) -> Option<u16> {
@@ -133,7 +83,7 @@ impl Ring {
         if !uring.params().is_feature_nodrop() || !uring.params().is_feature_rw_cur_pos() {
             return Err(setup_error(Stage::Features, libc::ENOSYS));
         }
-        let ftruncate = probe(&uring)?;
+        let probed = probe(&uring, config)?;
         let event = event_file().map_err(|errno| setup_error(Stage::Event, errno))?;
         let registered = uring.submitter().register_eventfd(event.as_raw_fd());
         registered.map_err(|error| setup_error(Stage::RegisterEvent, errno_of(&error)))?;
@@ -150,12 +100,12 @@ impl Ring {
             setup_flags: RUNGS[step],
             entries,
             completion_entries,
-            defer_taskrun: RUNGS[step] & setup::DEFER_TASKRUN != 0,
+            defer_taskrun: defers(step),
             buffer_select: ring.trial_group(),
             nop_inject,
-            ftruncate,
             wait_timeout,
             signalling: cfg!(target_arch = "x86_64"),
+            ..probed
         };
         Ok((ring, capability))
     }
@@ -376,74 +326,16 @@ pub(crate) fn own_opened(result: i32) -> File {
     File::from(unsafe { OwnedFd::from_raw_fd(result) })
 }
 
-/// Walks down the ladder. Gives the ring and the index of its rung.
-fn climb(config: &Config) -> Result<(IoUring, usize), SetupError> {
-    let mut rung = config.first_rung.min(RUNGS.len() - 1);
-    let mut pauses = LOCKED_MEMORY_PAUSES;
-    loop {
-        match shrink(RUNGS[rung], config) {
-            Ok(uring) => return Ok((uring, rung)),
-            Err(libc::EINVAL) if rung + 1 < RUNGS.len() => rung += 1,
-            Err(libc::ENOMEM) if pauses > 0 => {
-                pauses -= 1;
-                std::thread::sleep(LOCKED_MEMORY_PAUSE);
-            }
-            Err(errno) => return Err(setup_error(Stage::Setup, errno)),
-        }
+/// A second integer for an open file (`F_DUPFD_CLOEXEC`), above the standard streams. The error is an errno.
+pub(crate) fn duplicate(file: RawFd) -> Result<OwnedFd, i32> {
+    const ABOVE_STANDARD_STREAMS: libc::c_int = 3;
+    // SAFETY: makes a new descriptor and touches nothing else; the kernel refuses an integer that is no open file.
+    let copy = unsafe { libc::fcntl(file, libc::F_DUPFD_CLOEXEC, ABOVE_STANDARD_STREAMS) };
+    if copy < 0 {
+        return Err(last_errno());
     }
-}
-
-/// Makes a ring of one mode, with queues half as long, and again, as locked memory demands. The error is an errno.
-fn shrink(flags: u32, config: &Config) -> Result<IoUring, i32> {
-    let (mut entries, mut completion_entries) = (config.entries, config.completion_entries);
-    loop {
-        match build(flags, entries, completion_entries) {
-            Ok(ring) => return Ok(ring),
-            Err(error) => match errno_of(&error) {
-                libc::ENOMEM if completion_entries > ENTRIES_FLOOR => {
-                    completion_entries /= 2;
-                    entries = entries.min(ENTRIES_FLOOR).max(entries / 2);
-                }
-                errno => return Err(errno),
-            },
-        }
-    }
-}
-
-fn build(flags: u32, entries: u32, completion_entries: u32) -> io::Result<IoUring> {
-    let mut builder = IoUring::builder();
-    // A child that inherited the rings could disturb them; it inherits the descriptor closed on exec anyway.
-    builder.dontfork().setup_cqsize(completion_entries).setup_clamp();
-    if flags & setup::SUBMIT_ALL != 0 {
-        builder.setup_submit_all();
-    }
-    if flags & setup::COOP_TASKRUN != 0 {
-        builder.setup_coop_taskrun();
-    }
-    if flags & setup::TASKRUN_FLAG != 0 {
-        builder.setup_taskrun_flag();
-    }
-    if flags & setup::SINGLE_ISSUER != 0 {
-        builder.setup_single_issuer();
-    }
-    if flags & setup::DEFER_TASKRUN != 0 {
-        builder.setup_defer_taskrun();
-    }
-    if flags & setup::NO_SQARRAY != 0 {
-        builder.setup_no_sqarray();
-    }
-    builder.build(entries)
-}
-
-/// Asks for the ops (`IORING_REGISTER_PROBE`, Linux 5.6; sandboxes like gVisor do not answer). Gives whether ftruncate is among them.
-fn probe(ring: &IoUring) -> Result<bool, SetupError> {
-    let mut probe = Probe::new();
-    ring.submitter().register_probe(&mut probe).map_err(|error| setup_error(Stage::Probe, errno_of(&error)))?;
-    if NEEDED.iter().all(|code| probe.is_supported(*code)) {
-        Ok(probe.is_supported(opcode::Ftruncate::CODE))
-    } else {
-        Err(setup_error(Stage::Probe, libc::ENOSYS))
-    }
+    // SAFETY: just made, known to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 fn event_file() -> Result<File, i32> {
@@ -481,6 +373,6 @@ fn poll_readable(descriptor: RawFd, timeout: Duration) {
     let _ = unsafe { libc::poll(ptr::from_mut(&mut entry), 1, timeout.as_millis() as libc::c_int) };
 }
 
-fn errno_of(error: &io::Error) -> i32 {
+pub(crate) fn errno_of(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
 }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Write;
 
 fn select(descriptor: DescriptorId, group: u16, length: u32, position: Position, provide: Option<BlockId>) -> Op {
-    Op::ReadSelect { descriptor, group, length, position, provide }
+    Op::ReadSelect { descriptor, group, length, position, provide, multishot: false }
 }
 
 fn selected(detail: &Detail) -> Option<BlockId> {

@@ -4,10 +4,11 @@
 #![allow(dead_code)]
 
 use ritsu::{
-    BlockId, BlockRange, Config, DescriptorId, Detail, Entered, Op, OpOptions, Outcome, Position, Proactor, SizeClass,
-    SubmitError, Token,
+    Address, BlockId, BlockRange, Config, DescriptorId, Detail, Entered, Op, OpOptions, Outcome, Position, Proactor, SizeClass,
+    SocketOptions, SubmitError, Token,
 };
 use std::ffi::CString;
+use std::net::SocketAddr;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -124,6 +125,57 @@ impl Harness {
         }
     }
 
+    /// Runs an op that brings a descriptor.
+    pub fn opened(&mut self, op: Op) -> DescriptorId {
+        let token = self.submit(op);
+        self.next_opened(token)
+    }
+
+    /// The next descriptor that an op brings.
+    pub fn next_opened(&mut self, token: Token) -> DescriptorId {
+        let outcome = self.wait(token);
+        let Detail::Opened(descriptor, _) = outcome.detail else { panic!("errno {}", -outcome.result) };
+        assert_eq!(outcome.result, 0);
+        descriptor
+    }
+
+    pub fn listen(&mut self, address: impl Into<Address>) -> (DescriptorId, Address) {
+        let op = Op::Listen { address: address.into(), backlog: 128, options: SocketOptions::default() };
+        let listener = self.opened(op);
+        let address = self.proactor.address(listener, false).expect("a socket has an address");
+        (listener, address)
+    }
+
+    pub fn connect(&mut self, address: &Address) -> DescriptorId {
+        self.opened(Op::Connect { address: address.clone(), local: None })
+    }
+
+    /// Two ends of a TCP connection, both known to the proactor.
+    pub fn connection(&mut self) -> (DescriptorId, DescriptorId) {
+        let (listener, address) = self.listen(LOOPBACK);
+        let client = self.connect(&address);
+        let server = self.opened(Op::Accept { descriptor: listener, multishot: false });
+        self.close(listener);
+        (client, server)
+    }
+
+    /// Sends all of `bytes`, at most one block of 64 KiB.
+    pub fn send(&mut self, descriptor: DescriptorId, bytes: &[u8]) {
+        let source = BlockRange { length: bytes.len() as u32, ..self.block(65_536) };
+        self.fill(source, bytes);
+        let outcome = self.run(Op::Send { descriptor, source, wait_all: true, zero_copy: false });
+        assert_eq!(outcome.result as usize, bytes.len());
+        self.proactor.retire_block(source.block);
+    }
+
+    /// One read of a stream, at most 64 KiB.
+    pub fn receive(&mut self, descriptor: DescriptorId) -> Vec<u8> {
+        let target = self.block(65_536);
+        let bytes = self.read(descriptor, target, Position::Current);
+        self.proactor.retire_block(target.block);
+        bytes
+    }
+
     pub fn close(&mut self, descriptor: DescriptorId) {
         assert_eq!(self.run(Op::Close { descriptor }).result, 0);
     }
@@ -170,6 +222,14 @@ impl Harness {
         assert!(outcome.result >= 0, "errno {}", -outcome.result);
         self.bytes(target, outcome.result as usize)
     }
+}
+
+/// A port of the kernel's choice that only this machine reaches.
+pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// The block that the kernel chose for an outcome.
+pub fn selected(outcome: &Outcome) -> Option<BlockId> {
+    if let Detail::Selected(block) = outcome.detail { Some(block) } else { None }
 }
 
 /// A path of this test's own on the disk (not in memory), removed at the end.

@@ -1,0 +1,223 @@
+//! An op in its slot: how it is put to the kernel (`prep`) and how its completion becomes an outcome (`finish`), side by side.
+//!
+//! Both match every op of the closed list; those of sockets and streams go on in `stream.rs`. Blocks and descriptors are named by the op;
+//! the memory that the kernel reads or writes besides (iovecs, addresses, times, status) lives in the [`Scratch`], in the slot, until the
+//! final completion. Only the proactor calls this.
+
+use crate::address::EncodedAddress;
+use crate::block::{BlockRange, BlockTable};
+use crate::buffer::{MessageBuffer, StatusBuffer};
+use crate::descriptor::DescriptorTable;
+use crate::memory::Memory;
+use crate::op::{Op, OpOptions, StatusTarget};
+use crate::outcome::Detail;
+use crate::ring::{self, Completion, Entry};
+use io_uring::{opcode, squeue, types};
+use std::fs::File;
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::time::Duration;
+
+/// Memory for the kernel besides blocks; made by `prep`, stays in the slot.
+#[derive(Debug)]
+pub(crate) enum Scratch {
+    None,
+    /// Nothing: the slot only carries the answer to an op that was refused.
+    Refused,
+    Parts(Vec<libc::iovec>),
+    Time(types::Timespec),
+    Status(StatusBuffer),
+    Message(MessageBuffer),
+    /// A socket that was made for the op, and is nobody else's before the op has succeeded. Dropped with the op, closed.
+    Socket(File),
+    /// The same, on its way to an address.
+    Connecting(File, Box<EncodedAddress>),
+}
+
+/// The cargo of a slot: an op and what it needs on its way.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) op: Op,
+    /// The kernel's integer of the descriptor that the op holds; it cannot be reused while it does. -1 without a descriptor.
+    pub(crate) file: RawFd,
+    pub(crate) options: OpOptions,
+    pub(crate) scratch: Scratch,
+    /// Cancels that did not find it.
+    pub(crate) cancels: u8,
+}
+
+/// What finishing an op may change.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) descriptors: &'a mut DescriptorTable<File>,
+    pub(crate) memory: &'a mut Memory,
+    /// Nobody waits for results any more: a descriptor that arrives is closed.
+    pub(crate) abandoned: bool,
+}
+
+impl InFlight {
+    /// Encodes the op, in its slot: everything the entry points at stays where it is until the final completion.
+    pub(crate) fn prep(&mut self, blocks: &BlockTable) -> Entry {
+        let file = types::Fd(self.file);
+        let entry = match &self.op {
+            Op::Nop { result: 0 } => opcode::Nop::new().build(),
+            Op::Nop { result } => ring::nop_injecting(*result),
+            Op::Open { path, flags, mode } => {
+                opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), path.as_ptr()).flags(flags | libc::O_CLOEXEC).mode(*mode).build()
+            }
+            Op::Close { .. } => opcode::Close::new(file).build(),
+            Op::Read { target, position, .. } => {
+                opcode::Read::new(file, blocks.address(*target), target.length).offset(position.encoded()).build()
+            }
+            Op::ReadFixed { target, position, .. } => {
+                let fixed = blocks.fixed(target.block).expect("checked at submit");
+                opcode::ReadFixed::new(file, blocks.address(*target), target.length, fixed).offset(position.encoded()).build()
+            }
+            Op::ReadSelect { group, position, multishot: true, .. } => {
+                opcode::ReadMulti::new(file, 0, *group).offset(position.encoded()).build()
+            }
+            Op::ReadSelect { group, length, position, .. } => {
+                let read = opcode::Read::new(file, std::ptr::null_mut(), *length).offset(position.encoded()).buf_group(*group);
+                read.build().flags(squeue::Flags::BUFFER_SELECT)
+            }
+            Op::Write { source, position, .. } => {
+                opcode::Write::new(file, blocks.address(*source), source.length).offset(position.encoded()).build()
+            }
+            Op::WriteFixed { source, position, .. } => {
+                let fixed = blocks.fixed(source.block).expect("checked at submit");
+                opcode::WriteFixed::new(file, blocks.address(*source), source.length, fixed).offset(position.encoded()).build()
+            }
+            Op::Readv { parts, position, .. } => {
+                let (first, count) = self.scratch.parts(parts, blocks);
+                opcode::Readv::new(file, first, count).offset(position.encoded()).build()
+            }
+            Op::Writev { parts, position, .. } => {
+                let (first, count) = self.scratch.parts(parts, blocks);
+                opcode::Writev::new(file, first, count).offset(position.encoded()).build()
+            }
+            Op::Fsync { .. } => opcode::Fsync::new(file).build(),
+            Op::Fdatasync { .. } => opcode::Fsync::new(file).flags(types::FsyncFlags::DATASYNC).build(),
+            Op::Ftruncate { length, .. } => opcode::Ftruncate::new(file, *length).build(),
+            Op::Fallocate { mode, offset, length, .. } => {
+                opcode::Fallocate::new(file, *length).offset(*offset).mode(*mode).build()
+            }
+            Op::Statx { target } => self.scratch.status(target, self.file),
+            Op::Timeout { duration } => opcode::Timeout::new(self.scratch.time(*duration)).build(),
+            Op::Connect { .. }
+            | Op::Listen { .. }
+            | Op::Bind { .. }
+            | Op::Accept { .. }
+            | Op::ReceiveSelect { .. }
+            | Op::ReceiveMessage { .. }
+            | Op::Send { .. }
+            | Op::SendMessage { .. }
+            | Op::Shutdown { .. }
+            | Op::Poll { .. } => self.prep_stream(blocks),
+        };
+        if self.options.asynchronous { entry.flags(squeue::Flags::ASYNC) } else { entry }
+    }
+
+    /// Turns a completion of the op into a result and a detail. Called for each completion, in the slot.
+    pub(crate) fn finish(&mut self, completion: &Completion, surroundings: &mut Surroundings<'_>) -> (i32, Detail) {
+        let result = completion.result;
+        match &self.op {
+            Op::Open { .. } | Op::Accept { .. } if result >= 0 => opened(ring::own_opened(result), surroundings),
+            Op::Close { descriptor } => {
+                let file = surroundings.descriptors.closed(*descriptor);
+                if result == -libc::ECANCELED {
+                    // The kernel gave the op up before it ran (this happens only to a dying thread): the integer is still ours to close.
+                    drop(file);
+                    return (0, Detail::None);
+                }
+                // Whatever else it answered, `close(2)` has given the integer free; it may be somebody else's by now.
+                let _ = file.into_raw_fd();
+                (result, Detail::None)
+            }
+            Op::ReadSelect { group, .. } | Op::ReceiveSelect { group, .. } => match completion.selected() {
+                Some(id) => (result, Detail::Selected(surroundings.memory.take_selected(*group, id))),
+                None => (result, Detail::None),
+            },
+            Op::Statx { .. } if result >= 0 => match &self.scratch {
+                Scratch::Status(status) => (result, Detail::Status(Box::new(status.read()))),
+                _ => unreachable!("a status op has a status buffer"),
+            },
+            Op::Timeout { .. } if result == -libc::ETIME => (0, Detail::None),
+            Op::Connect { .. }
+            | Op::Listen { .. }
+            | Op::Bind { .. }
+            | Op::ReceiveMessage { .. }
+            | Op::Send { .. }
+            | Op::SendMessage { .. }
+            | Op::Shutdown { .. }
+            | Op::Poll { .. } => self.finish_stream(completion, surroundings),
+            Op::Nop { .. }
+            | Op::Open { .. }
+            | Op::Read { .. }
+            | Op::ReadFixed { .. }
+            | Op::Write { .. }
+            | Op::WriteFixed { .. }
+            | Op::Readv { .. }
+            | Op::Writev { .. }
+            | Op::Fsync { .. }
+            | Op::Fdatasync { .. }
+            | Op::Ftruncate { .. }
+            | Op::Fallocate { .. }
+            | Op::Statx { .. }
+            | Op::Timeout { .. }
+            | Op::Accept { .. } => (result, Detail::None),
+        }
+    }
+
+    /// The answer to an op that the kernel did not see.
+    pub(crate) fn finish_ready(&mut self, result: i32, surroundings: &mut Surroundings<'_>) -> (i32, Detail) {
+        match std::mem::replace(&mut self.scratch, Scratch::None) {
+            Scratch::Refused => (result, Detail::Refused),
+            Scratch::Socket(socket) if result >= 0 => opened(socket, surroundings),
+            _ => (result, Detail::None),
+        }
+    }
+}
+
+/// Something was opened: its file enters the table, or is closed at once if nobody wants it or the table is full.
+pub(crate) fn opened(file: File, surroundings: &mut Surroundings<'_>) -> (i32, Detail) {
+    if surroundings.abandoned {
+        return (-libc::ECANCELED, Detail::None);
+    }
+    let integer = file.as_raw_fd();
+    match surroundings.descriptors.insert(file) {
+        Ok(id) => (0, Detail::Opened(id, integer)),
+        Err(_closed_here) => (-libc::EMFILE, Detail::None),
+    }
+}
+
+/// The ranges as the kernel reads them.
+pub(crate) fn vector(ranges: &[BlockRange], blocks: &BlockTable) -> Vec<libc::iovec> {
+    let part = |range: &BlockRange| libc::iovec { iov_base: blocks.address(*range).cast(), iov_len: range.length as usize };
+    ranges.iter().map(part).collect()
+}
+
+impl Scratch {
+    fn parts(&mut self, ranges: &[BlockRange], blocks: &BlockTable) -> (*const libc::iovec, u32) {
+        *self = Self::Parts(vector(ranges, blocks));
+        let Self::Parts(parts) = self else { unreachable!("set just above") };
+        (parts.as_ptr(), parts.len() as u32)
+    }
+
+    fn time(&mut self, duration: Duration) -> *const types::Timespec {
+        let seconds = duration.as_secs().min(i64::MAX as u64);
+        *self = Self::Time(types::Timespec::new().sec(seconds).nsec(duration.subsec_nanos()));
+        let Self::Time(time) = self else { unreachable!("set just above") };
+        time
+    }
+
+    fn status(&mut self, target: &StatusTarget, file: RawFd) -> Entry {
+        let buffer = StatusBuffer::new();
+        let (directory, path, flags) = match target {
+            StatusTarget::Descriptor(_) => (file, c"".as_ptr(), libc::AT_EMPTY_PATH),
+            StatusTarget::Path { path, follow } => {
+                (libc::AT_FDCWD, path.as_ptr(), if *follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW })
+            }
+        };
+        let statx = opcode::Statx::new(types::Fd(directory), path, buffer.address().cast());
+        *self = Self::Status(buffer);
+        statx.flags(flags).mask(libc::STATX_BASIC_STATS | libc::STATX_BTIME).build()
+    }
+}
