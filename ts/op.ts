@@ -8,8 +8,9 @@
  */
 import { Deferred } from './deferred.js';
 import type { Block } from './memory/block.js';
-import type { Landing } from './memory/size-class.js';
+import type { Landing, ReadOperation } from './memory/size-class.js';
 import { abortError, closedError, systemError, timeoutError } from './errors.js';
+import type { Endpoint } from './errors.js';
 
 /** Operation codes of the submission page. */
 export const Opcode = {
@@ -30,6 +31,17 @@ export const Opcode = {
   STATX: 14,
   TIMEOUT: 15,
   CANCEL: 16,
+  CONNECT: 17,
+  LISTEN: 18,
+  BIND: 19,
+  ACCEPT: 20,
+  RECEIVE_SELECT: 21,
+  RECEIVE_MESSAGE: 22,
+  SEND: 23,
+  SEND_MESSAGE: 24,
+  SHUTDOWN: 25,
+  POLL: 26,
+  PROVIDE: 27,
 } as const;
 
 export type OpcodeName = keyof typeof Opcode;
@@ -40,7 +52,8 @@ export const OPCODE_NAMES = Object.keys(Opcode) as OpcodeName[];
 /** System calls by operation code, as Node names them in errors. */
 const SYSCALLS = [
   'nop', 'open', 'close', 'read', 'read', 'read', 'write', 'write', 'readv', 'writev', 'fsync', 'fdatasync', 'ftruncate',
-  'fallocate', 'fstat', 'timeout', 'cancel',
+  'fallocate', 'fstat', 'timeout', 'cancel', 'connect', 'listen', 'bind', 'accept', 'read', 'recvmsg', 'write', 'write',
+  'shutdown', 'poll', 'provide',
 ] as const;
 
 /** No block, no descriptor. */
@@ -57,6 +70,19 @@ export const REFUSED = 4;
 export const UNREF = 1;
 /** Option bit: go to a worker thread of the kernel at once (IOSQE_ASYNC). */
 export const ASYNCHRONOUS = 2;
+
+/** Flag of ACCEPT, RECEIVE_SELECT and READ_SELECT: one operation brings many completions. It may end at any time. */
+export const MULTISHOT = 1;
+/** Flag of SEND and SEND_MESSAGE: the kernel goes on until all of it is sent. */
+export const WAIT_ALL = 1;
+/** Flag of SEND: from the caller's memory, without a copy; the final completion says that the network has done with it. */
+export const ZERO_COPY = 2;
+/** Flag of LISTEN and BIND: several sockets may have the address, and share what comes to it. */
+export const REUSE_PORT = 1;
+/** Flag of LISTEN and BIND: IPv6 only. */
+export const IPV6_ONLY = 2;
+/** Flag of BIND: an address in use may be taken, as with `SO_REUSEADDR`. */
+export const REUSE_ADDRESS = 4;
 
 /** What the kernel answers for an operation that it ended on request. */
 export const ECANCELED = -125;
@@ -124,6 +150,12 @@ export class Operation<T> extends Deferred<T> {
   declare cancelCause: CancelCause | undefined;
   /** Gives the memory to put on the error, when the operation fails; the landing's where it is not set. */
   declare restore: (() => Uint8Array | undefined) | undefined;
+  /** Takes completions that are not the final one. */
+  declare progress: ((completion: Completion) => void) | undefined;
+  /** The address that it is about, for its error. */
+  declare endpoint: Endpoint | undefined;
+  /** Its memory must be chosen before it begins, and not by the kernel. */
+  declare ownBlock: boolean;
   /** Where it was asked for, when leases are traced. */
   declare site: string | undefined;
   declare private cancelReason: unknown;
@@ -142,6 +174,11 @@ export class Operation<T> extends Deferred<T> {
   /** The name Node would give the system call, for errors. */
   get syscall(): string {
     return SYSCALLS[this.opcode]!;
+  }
+
+  /** It has its memory: begin. A read that has to wait for its turn does so here. */
+  launch(host: { start<T>(operation: Operation<T>): void }): void {
+    host.start(this);
   }
 
   /** Turn a final completion into the result or the error. Called once. */
@@ -169,7 +206,7 @@ export class Operation<T> extends Deferred<T> {
   failure(result: number): Failure {
     return this.#failure(() => {
       const cause = result === ECANCELED || result === EINTR ? this.cancelCause : undefined;
-      return cause === undefined ? systemError(result, this.syscall, this.path) : this.#cancelError(cause);
+      return cause === undefined ? systemError(result, this.syscall, this.path, this.endpoint) : this.#cancelError(cause);
     });
   }
 
@@ -201,7 +238,8 @@ export class Operation<T> extends Deferred<T> {
   #failure(make: () => Error): Failure {
     let error: Error | undefined;
     const once = (): Error => (error ??= make());
-    const buffer = this.restore === undefined ? this.landing?.restore?.(once) : this.restore();
+    const read = this as Operation<unknown> as ReadOperation;
+    const buffer = this.restore === undefined ? this.landing?.restore?.(once, read) : this.restore();
     return new Failure(() => (buffer === undefined ? once() : Object.assign(once(), { buffer })));
   }
 
@@ -225,6 +263,9 @@ Object.assign(Operation.prototype, {
   path: undefined,
   cancelCause: undefined,
   restore: undefined,
+  progress: undefined,
+  endpoint: undefined,
+  ownBlock: false,
   site: undefined,
   cancelReason: undefined,
   unwatch: undefined,

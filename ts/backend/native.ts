@@ -47,6 +47,11 @@ export interface NativeProactor {
   allocate(size: number): number;
   pin(memory: ArrayBuffer): number;
   unpin(block: number): void;
+  adopt(fd: number): [descriptor: number, fd: number] | number;
+  address(descriptor: number, peer: boolean): number[] | number;
+  setOption(descriptor: number, option: number, value: number): number;
+  option(descriptor: number, option: number): number;
+  membership(descriptor: number, join: boolean, group: number[], over: number[] | undefined): number;
   collected(): number[];
   cancelAll(): void;
   close(callback: () => void): void;
@@ -59,7 +64,7 @@ export interface NativeBinding {
   NativeProactor: new (config: NativeConfig, dispatch: (count: number) => void) => NativeProactor;
 }
 
-export const ABI_VERSION = 1;
+export const ABI_VERSION = 2;
 
 let loaded: NativeBinding | undefined;
 

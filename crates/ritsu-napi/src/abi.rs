@@ -5,16 +5,17 @@
 //! slots, blocks, ranges and descriptors. The TypeScript side gets these numbers from `layout()` and has no copy of its own to go
 //! stale. Little endian, one allocation, offsets in bytes.
 
-use std::ffi::CString;
-use std::mem::{offset_of, size_of};
-use std::time::Duration;
+mod address;
+mod decode;
 
-use ritsu::{
-    BlockId, BlockRange, DescriptorId, Detail, Fault, FileStatus, Op, OpOptions, Outcome, Position, StatusTarget, Token,
-};
+use std::mem::{offset_of, size_of};
+
+use ritsu::{BlockId, Detail, Fault, FileStatus, Op, OpOptions, Outcome, Token};
+
+pub use address::{decode_address, encode_address};
 
 /// Grows with every change of this file that the other side would notice.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Header: words, then counters.
 pub const HEADER_BYTES: usize = 512;
@@ -40,6 +41,8 @@ pub const TOTAL_BYTES: usize = RESULT_OFFSET + RESULT_BYTES;
 pub const STATUS_NUMBERS: usize = 20;
 /// Size of one file status in the result arena.
 pub const STATUS_BYTES: usize = STATUS_NUMBERS * size_of::<f64>();
+/// Room of one address in the result arena: its length (u32), and the address as [`encode_address`] writes it.
+pub const ADDRESS_BYTES: usize = 128;
 
 const _: () = {
     assert!(SUBMISSION_OFFSET == 512);
@@ -114,6 +117,18 @@ pub const FLAG_REFUSED: u32 = 4;
 pub const OPTION_UNREF: u32 = 1;
 /// Option bit: hand the op to a kernel worker at once.
 pub const OPTION_ASYNC: u32 = 2;
+/// Flag of ops that may bring many completions.
+pub const MULTISHOT: u32 = 1;
+/// Flag of a send: go on until all is sent.
+pub const SEND_WAIT_ALL: u32 = 1;
+/// Flag of a send: from the block itself, without a copy.
+pub const SEND_ZERO_COPY: u32 = 2;
+/// Flag of sockets that are bound: others may have the address, too.
+pub const SOCKET_REUSE_PORT: u32 = 1;
+/// Flag of sockets that are bound: IPv6 only.
+pub const SOCKET_IPV6_ONLY: u32 = 2;
+/// Flag of datagram sockets: an address in use may be taken.
+pub const SOCKET_REUSE_ADDRESS: u32 = 4;
 /// Flag of a status op: a symbolic link at the end of the path is not followed.
 pub const STATX_NOFOLLOW: u32 = 1;
 /// Parts of one vectored op, as the kernel limits them (`UIO_MAXIOV`).
@@ -168,13 +183,35 @@ pub enum Opcode {
     Statx,
     /// After `extra` milliseconds.
     Timeout,
-    /// Of the op named in `target` and `options`.
+    /// Of the op named in `target` and `options`. Has no slot.
     Cancel,
+    /// To the first address in the argument, from the second if there is one.
+    Connect,
+    /// On the address in the argument; backlog in `target`.
+    Listen,
+    /// A datagram socket on the first address in the argument, for the second alone if there is one.
+    Bind,
+    /// Of a socket that listens.
+    Accept,
+    /// From a socket into a block of the group in `target`; `block` is provided first.
+    ReceiveSelect,
+    /// One datagram, with its sender's address.
+    ReceiveMessage,
+    /// From a block to a socket.
+    Send,
+    /// The address and the parts listed in the argument.
+    SendMessage,
+    /// Of the direction in `target`: 0 reading, 1 writing, 2 both.
+    Shutdown,
+    /// Until the descriptor is ready for one of the events in `target`.
+    Poll,
+    /// Gives `block` to the group in `target`. Has no slot.
+    Provide,
 }
 
 impl Opcode {
     /// Every code with its name, in order.
-    pub const ALL: [(Opcode, &'static str); 17] = [
+    pub const ALL: [(Opcode, &'static str); 28] = [
         (Opcode::Nop, "NOP"),
         (Opcode::Open, "OPEN"),
         (Opcode::Close, "CLOSE"),
@@ -192,6 +229,17 @@ impl Opcode {
         (Opcode::Statx, "STATX"),
         (Opcode::Timeout, "TIMEOUT"),
         (Opcode::Cancel, "CANCEL"),
+        (Opcode::Connect, "CONNECT"),
+        (Opcode::Listen, "LISTEN"),
+        (Opcode::Bind, "BIND"),
+        (Opcode::Accept, "ACCEPT"),
+        (Opcode::ReceiveSelect, "RECEIVE_SELECT"),
+        (Opcode::ReceiveMessage, "RECEIVE_MESSAGE"),
+        (Opcode::Send, "SEND"),
+        (Opcode::SendMessage, "SEND_MESSAGE"),
+        (Opcode::Shutdown, "SHUTDOWN"),
+        (Opcode::Poll, "POLL"),
+        (Opcode::Provide, "PROVIDE"),
     ];
 
     fn from_word(word: u32) -> Option<Opcode> {
@@ -247,9 +295,9 @@ pub struct CompletionRecord {
     pub flags: u32,
     /// The block that the kernel chose, or [`NONE`].
     pub block: u32,
-    /// Open: the fd's integer. Status: byte offset in the result arena.
+    /// What opens: the fd's integer. Status, message: byte offset in the result arena.
     pub extra: u32,
-    /// Open: the descriptor id.
+    /// What opens: the descriptor id. Message: 1 if it was truncated.
     pub value: f64,
 }
 
@@ -269,6 +317,13 @@ pub enum Request {
     },
     /// Asks the kernel to end an op.
     Cancel(Token),
+    /// Gives a block to a group. A group that cannot be is the core's to refuse.
+    Provide {
+        /// The group.
+        group: u16,
+        /// The block.
+        block: BlockId,
+    },
 }
 
 /// A record that cannot be submitted: its slot completes with this result.
@@ -288,10 +343,14 @@ pub fn decode(record: &SubmissionRecord, argument: &dyn Fn(usize, usize) -> Vec<
     if opcode == Opcode::Cancel {
         return Ok(Request::Cancel(Token { slot: record.target, generation: record.options }));
     }
+    if opcode == Opcode::Provide {
+        let group = u16::try_from(record.target).unwrap_or(u16::MAX);
+        return Ok(Request::Provide { group, block: BlockId(record.block) });
+    }
     if record.options & !(OPTION_UNREF | OPTION_ASYNC) != 0 {
         return Err(Refusal { token: token(record), result: fault::ARGUMENT });
     }
-    match operation(opcode, record, argument) {
+    match decode::operation(opcode, record, argument) {
         Some(op) => Ok(Request::Submit {
             token: token(record),
             op,
@@ -316,8 +375,8 @@ pub fn refusal_result(fault: Fault) -> Option<i32> {
     }
 }
 
-/// An outcome as a record. `status_offset` is where a file status was put in the result arena.
-pub fn encode(outcome: &Outcome, status_offset: u32) -> CompletionRecord {
+/// An outcome as a record. `result_offset` is where its file status or address was put in the result arena.
+pub fn encode(outcome: &Outcome, result_offset: u32) -> CompletionRecord {
     let mut record = CompletionRecord {
         slot: outcome.token.slot,
         generation: outcome.token.generation,
@@ -339,7 +398,11 @@ pub fn encode(outcome: &Outcome, status_offset: u32) -> CompletionRecord {
             record.extra = fd.cast_unsigned();
             record.value = f64::from(descriptor.0);
         }
-        Detail::Status(_) => record.extra = status_offset,
+        Detail::Status(_) => record.extra = result_offset,
+        Detail::Message { truncated, .. } => {
+            record.extra = result_offset;
+            record.value = f64::from(u8::from(*truncated));
+        }
     }
     record
 }
@@ -368,103 +431,6 @@ pub fn status_numbers(status: &FileStatus) -> [f64; STATUS_NUMBERS] {
 
 fn token(record: &SubmissionRecord) -> Token {
     Token { slot: record.slot, generation: record.generation }
-}
-
-/// `None`: an argument has the wrong shape.
-fn operation(opcode: Opcode, record: &SubmissionRecord, argument: &dyn Fn(usize, usize) -> Vec<u8>) -> Option<Op> {
-    let descriptor = DescriptorId(record.descriptor);
-    let range = BlockRange { block: BlockId(record.block), offset: record.offset, length: record.length };
-    Some(match opcode {
-        Opcode::Nop => Op::Nop { result: injected(record.extra)? },
-        Opcode::Open => Op::Open { path: path(record, argument)?, flags: record.flags.cast_signed(), mode: record.target },
-        Opcode::Close => Op::Close { descriptor },
-        Opcode::Read => Op::Read { descriptor, target: range, position: position(record.position)? },
-        Opcode::ReadFixed => Op::ReadFixed { descriptor, target: range, position: position(record.position)? },
-        Opcode::ReadSelect => Op::ReadSelect {
-            descriptor,
-            group: u16::try_from(record.target).ok()?,
-            length: record.length,
-            position: position(record.position)?,
-            provide: (record.block != NONE).then_some(BlockId(record.block)),
-        },
-        Opcode::Write => Op::Write { descriptor, source: range, position: position(record.position)? },
-        Opcode::WriteFixed => Op::WriteFixed { descriptor, source: range, position: position(record.position)? },
-        Opcode::Readv => Op::Readv { descriptor, parts: parts(record, argument)?, position: position(record.position)? },
-        Opcode::Writev => Op::Writev { descriptor, parts: parts(record, argument)?, position: position(record.position)? },
-        Opcode::Fsync => Op::Fsync { descriptor },
-        Opcode::Fdatasync => Op::Fdatasync { descriptor },
-        Opcode::Ftruncate => Op::Ftruncate { descriptor, length: whole(record.extra)? },
-        Opcode::Fallocate => Op::Fallocate {
-            descriptor,
-            mode: record.flags.cast_signed(),
-            offset: whole(record.position)?,
-            length: whole(record.extra)?,
-        },
-        Opcode::Statx => Op::Statx { target: status_target(record, argument)? },
-        Opcode::Timeout => Op::Timeout { duration: duration(record.extra)? },
-        // Has no slot; `decode` took it out before.
-        Opcode::Cancel => return None,
-    })
-}
-
-/// A whole number from 0 to 2^53, beyond which f64 has gaps.
-fn whole(number: f64) -> Option<u64> {
-    const LIMIT: f64 = 9_007_199_254_740_992.0;
-    (number.fract() == 0.0 && (0.0..=LIMIT).contains(&number)).then_some(number as u64)
-}
-
-#[allow(clippy::float_cmp)] // -1 is a mark, not a measurement
-fn position(number: f64) -> Option<Position> {
-    if number == -1.0 { Some(Position::Current) } else { whole(number).map(Position::At) }
-}
-
-fn injected(number: f64) -> Option<i32> {
-    (number.fract() == 0.0 && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number)).then_some(number as i32)
-}
-
-/// Up to 2^53 milliseconds, some 285,000 years.
-fn duration(milliseconds: f64) -> Option<Duration> {
-    whole(milliseconds.trunc())?;
-    Duration::try_from_secs_f64(milliseconds / 1000.0).ok()
-}
-
-fn argument_bytes(record: &SubmissionRecord, argument: &dyn Fn(usize, usize) -> Vec<u8>) -> Option<Vec<u8>> {
-    let (offset, length) = (record.argument_offset as usize, record.argument_length as usize);
-    (offset + length <= ARGUMENT_BYTES).then(|| argument(offset, length))
-}
-
-fn path(record: &SubmissionRecord, argument: &dyn Fn(usize, usize) -> Vec<u8>) -> Option<CString> {
-    CString::new(argument_bytes(record, argument)?).ok()
-}
-
-fn parts(record: &SubmissionRecord, argument: &dyn Fn(usize, usize) -> Vec<u8>) -> Option<Vec<BlockRange>> {
-    const PART_BYTES: usize = 12;
-    let length = record.argument_length as usize;
-    if !length.is_multiple_of(PART_BYTES) || length / PART_BYTES > PARTS_MAX {
-        return None;
-    }
-    let bytes = argument_bytes(record, argument)?;
-    let (words, _) = bytes.as_chunks::<4>();
-    let (triples, _) = words.as_chunks::<3>();
-    Some(
-        triples
-            .iter()
-            .map(|triple| {
-                let [block, offset, length] = triple.map(u32::from_le_bytes);
-                BlockRange { block: BlockId(block), offset, length }
-            })
-            .collect(),
-    )
-}
-
-fn status_target(record: &SubmissionRecord, argument: &dyn Fn(usize, usize) -> Vec<u8>) -> Option<StatusTarget> {
-    if record.flags & !STATX_NOFOLLOW != 0 {
-        return None;
-    }
-    if record.descriptor != NONE {
-        return Some(StatusTarget::Descriptor(DescriptorId(record.descriptor)));
-    }
-    Some(StatusTarget::Path { path: path(record, argument)?, follow: record.flags & STATX_NOFOLLOW == 0 })
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Tests of the abi: one row per opcode, the shapes that are refused, and random bytes.
 
+use std::net::Shutdown;
+use std::time::Duration;
+
 use proptest::prelude::*;
-use ritsu::Timestamp;
+use ritsu::{Address, BlockRange, DescriptorId, Position, SocketOptions, StatusTarget, Timestamp, UnixName};
 
 use super::*;
 
@@ -29,7 +32,7 @@ fn decoded(record: &SubmissionRecord, argument: &[u8]) -> Result<Op, i32> {
             assert_eq!(token, Token { slot: 3, generation: 9 });
             Ok(op)
         }
-        Ok(Request::Cancel(_)) => panic!("a cancel"),
+        Ok(other) => panic!("{other:?}"),
         Err(refusal) => {
             assert_eq!(refusal.token, Token { slot: 3, generation: 9 });
             Err(refusal.result)
@@ -42,7 +45,7 @@ fn opcodes_are_numbered_by_position() {
     for (index, (opcode, _)) in Opcode::ALL.iter().enumerate() {
         assert_eq!(*opcode as usize, index);
     }
-    assert_eq!(Opcode::from_word(17), None);
+    assert_eq!(Opcode::from_word(28), None);
     assert_eq!(Opcode::ALL[16].1, "CANCEL");
 }
 
@@ -56,7 +59,10 @@ fn every_opcode_decodes_to_its_op() {
         (Opcode::Close, Op::Close { descriptor }),
         (Opcode::Read, Op::Read { descriptor, target, position }),
         (Opcode::ReadFixed, Op::ReadFixed { descriptor, target, position }),
-        (Opcode::ReadSelect, Op::ReadSelect { descriptor, group: 0, length: 32, position, provide: Some(BlockId(7)) }),
+        (
+            Opcode::ReadSelect,
+            Op::ReadSelect { descriptor, group: 0, length: 32, position, provide: Some(BlockId(7)), multishot: false },
+        ),
         (Opcode::Write, Op::Write { descriptor, source, position }),
         (Opcode::WriteFixed, Op::WriteFixed { descriptor, source, position }),
         (Opcode::Readv, Op::Readv { descriptor, parts: vec![], position }),
@@ -66,6 +72,15 @@ fn every_opcode_decodes_to_its_op() {
         (Opcode::Ftruncate, Op::Ftruncate { descriptor, length: 0 }),
         (Opcode::Statx, Op::Statx { target: StatusTarget::Descriptor(descriptor) }),
         (Opcode::Timeout, Op::Timeout { duration: Duration::ZERO }),
+        (Opcode::Accept, Op::Accept { descriptor, multishot: false }),
+        (
+            Opcode::ReceiveSelect,
+            Op::ReceiveSelect { descriptor, group: 0, length: 32, provide: Some(BlockId(7)), multishot: false },
+        ),
+        (Opcode::ReceiveMessage, Op::ReceiveMessage { descriptor, target }),
+        (Opcode::Send, Op::Send { descriptor, source, wait_all: false, zero_copy: false }),
+        (Opcode::Shutdown, Op::Shutdown { descriptor, how: Shutdown::Read }),
+        (Opcode::Poll, Op::Poll { descriptor, events: 0 }),
     ];
     for (opcode, expected) in rows {
         assert_eq!(decoded(&record(opcode), &[]), Ok(expected));
@@ -80,8 +95,14 @@ fn fields_reach_their_ops() {
     assert_eq!(decoded(&at, &[]), Ok(expected));
 
     let select = SubmissionRecord { block: NONE, target: 2, ..record(Opcode::ReadSelect) };
-    let expected =
-        Op::ReadSelect { descriptor: DescriptorId(5), group: 2, length: 32, position: Position::Current, provide: None };
+    let expected = Op::ReadSelect {
+        descriptor: DescriptorId(5),
+        group: 2,
+        length: 32,
+        position: Position::Current,
+        provide: None,
+        multishot: false,
+    };
     assert_eq!(decoded(&select, &[]), Ok(expected));
 
     let fallocate = SubmissionRecord { flags: 1, position: 8.0, extra: 16.0, ..record(Opcode::Fallocate) };
@@ -149,7 +170,14 @@ fn records_of_the_wrong_shape_are_refused() {
         (SubmissionRecord { target: 65_536, ..record(Opcode::ReadSelect) }, fault::ARGUMENT),
         (SubmissionRecord { flags: 2, ..record(Opcode::Statx) }, fault::ARGUMENT),
         (SubmissionRecord { options: 4, ..record(Opcode::Fsync) }, fault::ARGUMENT),
-        (SubmissionRecord { opcode: 17, ..record(Opcode::Nop) }, fault::OPCODE),
+        (SubmissionRecord { opcode: 28, ..record(Opcode::Nop) }, fault::OPCODE),
+        (SubmissionRecord { flags: 2, ..record(Opcode::Accept) }, fault::ARGUMENT),
+        (SubmissionRecord { flags: 4, ..record(Opcode::Send) }, fault::ARGUMENT),
+        (SubmissionRecord { flags: 2, ..record(Opcode::ReadSelect) }, fault::ARGUMENT),
+        (SubmissionRecord { target: 3, ..record(Opcode::Shutdown) }, fault::ARGUMENT),
+        (SubmissionRecord { argument_length: 3, ..record(Opcode::Connect) }, fault::ARGUMENT),
+        (SubmissionRecord { argument_length: 12, target: u32::MAX, ..record(Opcode::Listen) }, fault::ARGUMENT),
+        (SubmissionRecord { argument_length: 7, ..record(Opcode::SendMessage) }, fault::ARGUMENT),
         (SubmissionRecord { opcode: u32::MAX, ..record(Opcode::Nop) }, fault::OPCODE),
     ];
     for (record, result) in rows {
@@ -168,6 +196,69 @@ fn options_and_cancels() {
     assert_eq!(decode(&cancel, &no_argument), Ok(Request::Cancel(Token { slot: 11, generation: 12 })));
 }
 
+fn addresses() -> [(Address, Vec<u8>); 4] {
+    let six = "[fe80::1%7]:443".parse::<std::net::SocketAddr>().expect("an address");
+    let mut six_bytes = vec![6, 0, 0xBB, 1, 7, 0, 0, 0, 0xFE, 0x80];
+    six_bytes.extend([0; 13]);
+    six_bytes.push(1);
+    let path = UnixName::new(b"/run/x".to_vec()).expect("short");
+    let hidden = UnixName::new(b"\0x".to_vec()).expect("short");
+    [
+        (Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], 80))), vec![4, 0, 80, 0, 0, 0, 0, 0, 127, 0, 0, 1]),
+        (Address::from(six), six_bytes),
+        (Address::Unix(path), [&[1, 0, 0, 0, 0, 0, 0, 0][..], b"/run/x"].concat()),
+        (Address::Unix(hidden), [&[1, 0, 0, 0, 0, 0, 0, 0][..], b"\0x"].concat()),
+    ]
+}
+
+#[test]
+fn addresses_survive_the_way_there_and_back() {
+    for (address, bytes) in addresses() {
+        assert_eq!(encode_address(&address), bytes);
+        assert_eq!(decode_address(&bytes), Some(address));
+        for length in 0..bytes.len().min(8) {
+            assert_eq!(decode_address(&bytes[..length]), None);
+        }
+    }
+    for bad in
+        [&[4, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3][..], &[4, 1, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4], &[5, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]]
+    {
+        assert_eq!(decode_address(bad), None);
+    }
+}
+
+#[test]
+fn sockets_are_made_from_arguments() {
+    let measured = |bytes: &[u8]| [&(bytes.len() as u16).to_le_bytes()[..], bytes].concat();
+    let [(first, first_bytes), (second, second_bytes), ..] = addresses();
+    let both = [measured(&first_bytes), measured(&second_bytes)].concat();
+    let with = |opcode, argument: &[u8]| SubmissionRecord { argument_length: argument.len() as u32, ..record(opcode) };
+
+    let connect = with(Opcode::Connect, &both);
+    assert_eq!(decoded(&connect, &both), Ok(Op::Connect { address: first.clone(), local: Some(second.clone()) }));
+    let bind = SubmissionRecord { flags: SOCKET_REUSE_ADDRESS, ..with(Opcode::Bind, &measured(&first_bytes)) };
+    let options = SocketOptions { reuse_address: true, ..SocketOptions::default() };
+    assert_eq!(decoded(&bind, &measured(&first_bytes)), Ok(Op::Bind { address: first.clone(), peer: None, options }));
+    let listen =
+        SubmissionRecord { target: 511, flags: SOCKET_REUSE_PORT | SOCKET_IPV6_ONLY, ..with(Opcode::Listen, &second_bytes) };
+    let options = SocketOptions { reuse_port: true, ipv6_only: true, ..SocketOptions::default() };
+    assert_eq!(decoded(&listen, &second_bytes), Ok(Op::Listen { address: second, backlog: 511, options }));
+
+    let part: Vec<u8> = [1u32, 2, 3].iter().flat_map(|word| word.to_le_bytes()).collect();
+    let parts = vec![BlockRange { block: BlockId(1), offset: 2, length: 3 }];
+    let message = [&12u32.to_le_bytes()[..], &first_bytes, &part].concat();
+    let expected = Op::SendMessage { descriptor: DescriptorId(5), parts, address: Some(first), wait_all: false };
+    assert_eq!(decoded(&with(Opcode::SendMessage, &message), &message), Ok(expected));
+}
+
+#[test]
+fn a_block_may_be_provided() {
+    let provide = SubmissionRecord { target: 3, ..record(Opcode::Provide) };
+    assert_eq!(decode(&provide, &no_argument), Ok(Request::Provide { group: 3, block: BlockId(7) }));
+    let beyond = SubmissionRecord { target: 70_000, ..record(Opcode::Provide) };
+    assert_eq!(decode(&beyond, &no_argument), Ok(Request::Provide { group: u16::MAX, block: BlockId(7) }));
+}
+
 #[test]
 fn outcomes_become_records() {
     let outcome = |result, more, detail| Outcome { token: Token { slot: 1, generation: 2 }, result, more, detail };
@@ -182,6 +273,8 @@ fn outcomes_become_records() {
     assert_eq!(encode(&outcome(0, false, Detail::Opened(DescriptorId(0xFFF0_0000), 17)), 0), opened);
     let status = CompletionRecord { result: 0, extra: 160, ..plain };
     assert_eq!(encode(&outcome(0, false, Detail::Status(Box::default())), 160), status);
+    let message = CompletionRecord { result: 9, extra: 128, value: 1.0, ..plain };
+    assert_eq!(encode(&outcome(9, false, Detail::Message { address: None, truncated: true }), 128), message);
 }
 
 #[test]
@@ -244,7 +337,7 @@ proptest! {
         let record = SubmissionRecord {
             position: number(position),
             extra: number(extra),
-            opcode: if small { opcode % 17 } else { opcode },
+            opcode: if small { opcode % 28 } else { opcode },
             slot, generation, descriptor, block, offset, length, flags,
             argument_offset: if small { argument_offset % 1024 } else { argument_offset },
             argument_length: if small { argument_length % 1200 / 12 * 12 } else { argument_length },
@@ -258,6 +351,7 @@ proptest! {
         match decode(&record, &argument) {
             Ok(Request::Submit { token, .. }) => prop_assert_eq!((token.slot, token.generation), (slot, generation)),
             Ok(Request::Cancel(token)) => prop_assert_eq!((token.slot, token.generation), (record.target, record.options)),
+            Ok(Request::Provide { block: given, .. }) => prop_assert_eq!(given.0, block),
             Err(refusal) => {
                 prop_assert_eq!((refusal.token.slot, refusal.token.generation), (slot, generation));
                 prop_assert!(refusal.result < -4095);

@@ -15,6 +15,7 @@ mod exposure;
 mod js;
 mod page;
 mod pump;
+mod socket;
 mod teardown;
 
 use std::cell::{Cell, OnceCell, RefCell};

@@ -16,7 +16,7 @@ mod items {
     use std::collections::HashMap;
     use std::rc::Rc;
 
-    use napi::bindgen_prelude::{Env, Result, Unknown};
+    use napi::bindgen_prelude::{Either, Env, Result, Unknown};
     use napi_derive::napi;
 
     use crate::abi::{self, Opcode, word};
@@ -150,6 +150,14 @@ mod items {
         pub nop_inject: bool,
         /// Truncation by the ring.
         pub ftruncate: bool,
+        /// One accept brings many connections.
+        pub multishot_accept: bool,
+        /// One receive fills many blocks.
+        pub multishot_receive: bool,
+        /// One read of a pipe fills many blocks.
+        pub multishot_read: bool,
+        /// Sends without a copy.
+        pub zero_copy: bool,
         /// Signalling is off while the proactor is awake.
         pub signalling: bool,
         /// libuv's version, major << 16 | minor << 8 | patch.
@@ -196,6 +204,10 @@ mod items {
                 registered_buffers: true,
                 nop_inject: capability.nop_inject,
                 ftruncate: capability.ftruncate,
+                multishot_accept: capability.multishot_accept,
+                multishot_receive: capability.multishot_receive,
+                multishot_read: capability.multishot_read,
+                zero_copy: capability.zero_copy,
                 signalling: capability.signalling,
                 libuv: uv::version(),
             })
@@ -278,6 +290,42 @@ mod items {
         #[napi(ts_args_type = "block: number")]
         pub fn unpin(&self, block: Unknown<'_>) -> Result<()> {
             self.bridge.call(|bridge| bridge.unpin(block))
+        }
+
+        /// Takes in a duplicate of somebody else's descriptor: `[descriptor, fd]`, or `-errno`.
+        #[napi(ts_args_type = "fd: number", ts_return_type = "[descriptor: number, fd: number] | number")]
+        pub fn adopt(&self, fd: Unknown<'_>) -> Result<Either<Vec<u32>, i32>> {
+            self.bridge.call(|bridge| bridge.adopt(fd))
+        }
+
+        /// The bytes of a socket's address, or of its peer's; or `-errno`.
+        #[napi(ts_args_type = "descriptor: number, peer: boolean", ts_return_type = "number[] | number")]
+        pub fn address(&self, descriptor: Unknown<'_>, peer: bool) -> Result<Either<Vec<u32>, i32>> {
+            self.bridge.call(|bridge| bridge.address(descriptor, peer))
+        }
+
+        /// Sets a socket option, by its number in the core: 0 or `-errno`.
+        #[napi(ts_args_type = "descriptor: number, option: number, value: number")]
+        pub fn set_option(&self, descriptor: Unknown<'_>, option: Unknown<'_>, value: i32) -> Result<i32> {
+            self.bridge.call(|bridge| bridge.set_option(descriptor, option, value))
+        }
+
+        /// Asks for a socket option: its value or `-errno`.
+        #[napi(ts_args_type = "descriptor: number, option: number")]
+        pub fn option(&self, descriptor: Unknown<'_>, option: Unknown<'_>) -> Result<i32> {
+            self.bridge.call(|bridge| bridge.option(descriptor, option))
+        }
+
+        /// Joins or leaves a multicast group, on the interface that `over` names; addresses as arrays of their bytes. 0 or `-errno`.
+        #[napi(ts_args_type = "descriptor: number, join: boolean, group: number[], over: number[] | undefined")]
+        pub fn membership(
+            &self,
+            descriptor: Unknown<'_>,
+            join: bool,
+            group: Unknown<'_>,
+            over: Option<Unknown<'_>>,
+        ) -> Result<i32> {
+            self.bridge.call(|bridge| bridge.membership(descriptor, join, group, over))
         }
 
         /// Pool blocks whose `ArrayBuffer` was collected since the last call.

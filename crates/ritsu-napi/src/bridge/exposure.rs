@@ -171,7 +171,7 @@ impl Bridge {
         self.number(value, "block", 0, u64::from(u32::MAX) - 1).map(|number| BlockId(number as u32))
     }
 
-    fn number(&self, value: Unknown<'_>, name: &str, least: u64, most: u64) -> Result<u64, Failure> {
+    pub(super) fn number(&self, value: Unknown<'_>, name: &str, least: u64, most: u64) -> Result<u64, Failure> {
         self.js.whole_number(value.raw(), name, least, most)
     }
 

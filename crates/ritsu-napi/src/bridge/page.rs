@@ -103,15 +103,32 @@ impl Page {
             if used + abi::STATUS_BYTES > abi::RESULT_BYTES {
                 return false;
             }
-            // SAFETY: the numbers lie inside the result arena; `used` is a multiple of 160, so they are aligned.
+            // SAFETY: the numbers lie inside the result arena; `used` is a multiple of 32, so they are aligned.
             unsafe { self.at::<[f64; abi::STATUS_NUMBERS]>(abi::RESULT_OFFSET + used).write(abi::status_numbers(status)) };
             self.result_used.set(used + abi::STATUS_BYTES);
+        }
+        if let Detail::Message { address, .. } = &outcome.detail {
+            if used + abi::ADDRESS_BYTES > abi::RESULT_BYTES {
+                return false;
+            }
+            self.set_address(abi::RESULT_OFFSET + used, &address.as_ref().map(abi::encode_address).unwrap_or_default());
+            self.result_used.set(used + abi::ADDRESS_BYTES);
         }
         let offset = abi::COMPLETION_OFFSET + index as usize * size_of::<CompletionRecord>();
         // SAFETY: inside the completion records, aligned.
         unsafe { self.at::<CompletionRecord>(offset).write(abi::encode(outcome, used as u32)) };
         self.completions.set(index + 1);
         true
+    }
+
+    /// Writes an encoded address and its length; no address has length 0.
+    fn set_address(&self, offset: usize, bytes: &[u8]) {
+        assert!(size_of::<u32>() + bytes.len() <= abi::ADDRESS_BYTES);
+        // SAFETY: the caller has made sure of `ADDRESS_BYTES` from `offset` on, a multiple of 32; nobody else runs.
+        unsafe { self.at::<u32>(offset).write(bytes.len() as u32) };
+        let target = self.at::<u8>(offset + size_of::<u32>());
+        // SAFETY: inside the same `ADDRESS_BYTES`, as asserted; the bytes are Rust's own.
+        unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
 
     fn at<T>(&self, offset: usize) -> *mut T {

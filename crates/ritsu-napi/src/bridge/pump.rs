@@ -48,6 +48,12 @@ impl Bridge {
     fn submit(&self, proactor: &mut Proactor, request: Request) {
         let (token, op, options, referenced) = match request {
             Request::Cancel(target) => return proactor.cancel(target),
+            Request::Provide { group, block } => {
+                if proactor.provide(group, block).is_err() {
+                    count(&self.counters.faults);
+                }
+                return;
+            }
             Request::Submit { token, op, options, referenced } => (token, op, options, referenced),
         };
         match proactor.submit(token, op, options) {
