@@ -10,7 +10,7 @@ const FILES = {
 };
 
 const readme = snippetsOf('README.md');
-const guide = snippetsOf('docs/guide.md');
+const guide = [...snippetsOf('docs/guide.md'), ...snippetsOf('docs/streams.md')];
 const snippets = [...readme, ...guide];
 const workshop = new Workshop();
 let compiled: Result | undefined;

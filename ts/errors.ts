@@ -10,7 +10,21 @@ export interface SystemError extends Error {
   readonly errno: number;
   readonly syscall: string;
   readonly path?: string;
+  /** Of a socket: the IP address, or the path of a Unix socket. */
+  readonly address?: string;
+  readonly port?: number;
 }
+
+/** The address that an operation of a socket is about. */
+export interface Endpoint {
+  /** An IP address, or the path of a Unix socket. */
+  readonly address: string;
+  /** Undefined for Unix sockets. */
+  readonly port?: number | undefined;
+}
+
+/** Of an operation on a live stream, whose errors Node words as a socket's without naming the address: `write EPIPE`. */
+export const STREAM: Endpoint = { address: '' };
 
 /**
  * `ERR_RITSU_EXPOSED`, `_BLOCK`, `_BUSY` and `_PANIC` say that ritsu broke one of its own rules: please report them.
@@ -86,14 +100,39 @@ const FAULTS: Readonly<Record<number, readonly [RitsuErrorCode, string]>> = {
   [-10006]: ['ERR_RITSU_CLOSED', 'the proactor is closed'],
 };
 
-/** An error from a completion's negative result: `-errno`, or a fault that the boundary found. */
-export function systemError(result: number, syscall: string, path?: string): SystemError | RitsuError {
+/**
+ * An error from a completion's negative result: `-errno`, or a fault that the boundary found. Messages are Node's: of a
+ * file `ENOENT: no such file or directory, open 'x'`, of a socket `connect ECONNREFUSED 127.0.0.1:1`.
+ */
+export function systemError(result: number, syscall: string, path?: string, endpoint?: Endpoint): SystemError | RitsuError {
   const fault = FAULTS[result];
   if (fault !== undefined) return new RitsuError(fault[0], `${syscall}: ${fault[1]}`);
   const [code, text] = getSystemErrorMap().get(result) ?? [`E${-result}`, 'unknown error'];
+  if (endpoint !== undefined && endpoint !== STREAM) return socketError({ code, text, errno: result, syscall }, endpoint);
+  if (endpoint === STREAM || (path === undefined && SOCKET_SYSCALLS.has(syscall))) {
+    return Object.assign(new Error(`${syscall} ${code}`), { errno: result, code, syscall });
+  }
   const where = path === undefined ? '' : ` '${path}'`;
   const error = new Error(`${code}: ${text}, ${syscall}${where}`);
   return Object.assign(error, { errno: result, code, syscall }, path === undefined ? {} : { path });
+}
+
+/** System calls of sockets alone, whose errors Node words in its shorter way. */
+const SOCKET_SYSCALLS = new Set(['accept', 'bind', 'connect', 'getpeername', 'getsockname', 'listen', 'recvmsg', 'send', 'setsockopt', 'shutdown']);
+
+interface Cause {
+  readonly code: string;
+  readonly text: string;
+  readonly errno: number;
+  readonly syscall: string;
+}
+
+function socketError({ code, text, errno, syscall }: Cause, { address, port }: Endpoint): SystemError {
+  const where = port === undefined ? address : `${address}:${port}`;
+  // Node says what is wrong in words where a program is told about its own address.
+  const what = syscall === 'listen' ? `${code}: ${text}` : code;
+  const error = new Error(`${syscall} ${what} ${where}`);
+  return Object.assign(error, { errno, code, syscall, address }, port === undefined ? {} : { port });
 }
 
 /** An argument of the wrong type, with Node's code and message. */

@@ -5,6 +5,7 @@
 import { constants } from 'node:fs';
 import { traced } from './deferred.js';
 import { argumentTypeError, checkInteger, closedError } from './errors.js';
+import { refusal } from './inflight.js';
 import { Opcode, Operation } from './op.js';
 import type { CancelOptions, Completion } from './op.js';
 import { openFlags, openMode, pathBytes, pathText } from './path.js';
@@ -19,6 +20,9 @@ import { checkCancelOptions } from './read/read.js';
 import { SubmitReader } from './read/submit.js';
 import type { SubmitterOptions } from './read/submit.js';
 import { Stat } from './stat.js';
+import type { WriteCodes, WriteTarget } from './transfer.js';
+import { closeWhenCollected, isBeingClosed } from './unclosed.js';
+import type { Unclosed } from './unclosed.js';
 import { FileWriter } from './write.js';
 import type { WriterOptions } from './write.js';
 
@@ -38,6 +42,7 @@ export interface AllocateOptions extends CancelOptions {
 }
 
 const FALLOC_FL_KEEP_SIZE = 1;
+const CODES: WriteCodes = { single: Opcode.WRITE, vectored: Opcode.WRITEV, header: 0 };
 
 interface Opened {
   readonly descriptor: number;
@@ -83,6 +88,8 @@ export class File implements AsyncDisposable {
   readonly #fd: number;
   readonly #flags: number;
   readonly #source: FileSource;
+  readonly #target: WriteTarget;
+  readonly #handle: Unclosed;
   #closed: Promise<void> | undefined = undefined;
 
   /** Used by `open`. */
@@ -93,6 +100,14 @@ export class File implements AsyncDisposable {
     this.#flags = flags;
     this.path = path;
     this.#source = new FileSource(this, proactor, descriptor, this.direct);
+    this.#target = {
+      host: proactor,
+      codes: CODES,
+      admit: (operation, options) => this.#admit(operation, options),
+      begin: (operation) => this.#begin(operation),
+    };
+    this.#handle = handleOf(proactor, descriptor, fd);
+    closeWhenCollected(this, this.#handle);
   }
 
   /** The system's number of the open file; -1 once closed. The file owns it: do not close it. */
@@ -126,8 +141,7 @@ export class File implements AsyncDisposable {
 
   /** Write to the file; from its beginning, or its end when it was opened to append. */
   writer(options?: WriterOptions): FileWriter {
-    const begin = <T>(op: Operation<T>, given: CancelOptions | undefined): Operation<T> => this.#submit(op, given);
-    return new FileWriter({ host: this.#proactor, begin }, options);
+    return new FileWriter(this.#target, options);
   }
 
   /** What the system knows of the file; the fields of Node's `fs.Stats`. */
@@ -176,23 +190,45 @@ export class File implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    isBeingClosed(this.#handle);
     await this.#source.refuse();
-    const operation = new Operation<number>(Opcode.CLOSE, number);
-    operation.descriptor = this.#descriptor;
-    if (this.#proactor.ended) return; // it has closed its descriptors itself
-    this.#proactor.start(operation);
-    await operation.promise;
+    await this.#handle.close();
   }
 
   #submit<T>(operation: Operation<T>, options: CancelOptions | undefined): Operation<T> {
     checkCancelOptions(options);
+    this.#admit(operation, options);
+    if (!operation.settled) this.#proactor.start(operation);
+    return operation;
+  }
+
+  #admit<T>(operation: Operation<T>, options: CancelOptions | undefined): void {
     operation.descriptor = this.#descriptor;
     operation.direct = this.direct;
+    const refused = refusal(options, operation.syscall, !this.closed && this.#proactor.open);
+    if (refused !== undefined) operation.refuse(() => refused);
+    else this.#proactor.watch(operation, options);
+  }
+
+  /** A write whose turn has come; the file may be closed by now. */
+  #begin<T>(operation: Operation<T>): void {
     if (operation.direct && operation.opcode === Opcode.WRITE && operation.block?.registered) {
       operation.opcode = Opcode.WRITE_FIXED;
     }
     if (this.closed) operation.refuse(() => closedError(operation.syscall));
-    else this.#proactor.submit(operation, options);
-    return operation;
+    else this.#proactor.start(operation);
   }
+}
+
+/** What closes the file, without referring to it. */
+function handleOf(proactor: Proactor, descriptor: number, fd: number): Unclosed {
+  return { fd, close: () => closeDescriptor(proactor, descriptor) };
+}
+
+async function closeDescriptor(proactor: Proactor, descriptor: number): Promise<void> {
+  if (proactor.ended) return; // it has closed its descriptors itself
+  const operation = new Operation<number>(Opcode.CLOSE, number);
+  operation.descriptor = descriptor;
+  proactor.start(operation);
+  await operation.promise;
 }

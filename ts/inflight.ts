@@ -59,7 +59,7 @@ export class Inflight {
     else this.#place(operation, slot);
   }
 
-  /** Settle the operation that a completion belongs to. */
+  /** Settle the operation that a completion belongs to; one that is not the final one is its progress. */
   settle(completion: Completion): void {
     const { slot, generation } = completion;
     const operation = this.#operations[slot];
@@ -67,7 +67,11 @@ export class Inflight {
       this.stale += 1;
       return;
     }
-    if ((completion.flags & MORE) === 0) this.#vacate(slot, generation);
+    if ((completion.flags & MORE) !== 0) {
+      operation.progress?.(completion);
+      return;
+    }
+    this.#vacate(slot, generation);
     operation.complete(completion);
     if (this.#count === 0 && this.#onIdle.length > 0) this.#announceIdle();
   }

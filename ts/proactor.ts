@@ -14,10 +14,11 @@ import { LeaseTracer } from './memory/lease-tracer.js';
 import type { LoanHost } from './memory/loan.js';
 import type { Span } from './memory/block.js';
 import { Opcode, Operation } from './op.js';
-import type { CancelOptions } from './op.js';
+import type { CancelCause, CancelOptions } from './op.js';
+import { BufferGroup } from './memory/group.js';
 import { BufferPool } from './memory/pool.js';
 import type { BufferPoolOptions } from './memory/pool.js';
-import type { SizeClassStats } from './memory/size-class.js';
+import type { SizeClassOptions, SizeClassStats } from './memory/size-class.js';
 
 export interface ProactorOptions {
   /** `auto` takes the ring where it can be had, or what `RITSU_BACKEND` says. */
@@ -32,6 +33,8 @@ export interface ProactorOptions {
   readonly registeredBytesMax?: number | undefined;
   /** The pool that reads take memory from. */
   readonly pool?: BufferPoolOptions | undefined;
+  /** The blocks that streams receive into: 256 of 65536 bytes where not given. */
+  readonly streamPool?: SizeClassOptions | undefined;
   /**
    * False: views of the library's memory are not revoked at each hand-over, which is faster; a view kept too long then
    * shows other bytes. For experts who measured.
@@ -48,6 +51,8 @@ export interface ProactorStats extends Counters {
   /** Transfers through a copy, since the memory could not be moved. */
   readonly copies: number;
   readonly pool: readonly SizeClassStats[];
+  /** Blocks of streams; undefined before the first stream was read in style 1. */
+  readonly streamPool: SizeClassStats | undefined;
 }
 
 export interface DestroyOptions {
@@ -56,6 +61,12 @@ export interface DestroyOptions {
 }
 
 const DESTROY_DEADLINE_MS = 5000;
+
+/** Something that has operations in flight for as long as it lives. */
+export interface Resident {
+  /** The proactor is being closed, or was lost: begin nothing more, and end what waits for others. */
+  leave(): void;
+}
 
 export class Proactor implements LoanHost {
   static #current: Proactor | undefined = undefined;
@@ -68,10 +79,13 @@ export class Proactor implements LoanHost {
   readonly copying = new Set<Span>();
   readonly tracer: LeaseTracer | undefined;
   copies = 0;
+  /** What waits for others by itself (streams, listeners): closed when the proactor is, or it would never be idle. */
+  readonly residents = new Set<Resident>();
   readonly #inflight: Inflight;
   readonly #pools: BufferPool[] = [];
   readonly #options: ProactorOptions;
   #pool: BufferPool | undefined = undefined;
+  #streamGroup: BufferGroup | undefined = undefined;
   #open = true;
   /** Still takes what follows from work taken before. */
   #serving = true;
@@ -102,12 +116,14 @@ export class Proactor implements LoanHost {
     this.#inflight = new Inflight(this.backend);
     this.backend.onCollected = (ids) => {
       for (const pool of this.#pools) pool.recover(ids);
+      this.#streamGroup?.recover(ids);
     };
     this.backend.onBroken = () => {
       this.#open = false;
       this.#serving = false;
       this.#refuseReads();
       this.#inflight.forsake();
+      this.#dismiss();
     };
   }
 
@@ -124,6 +140,12 @@ export class Proactor implements LoanHost {
   get pool(): BufferPool {
     this.#pool ??= this.createPool(this.#options.pool);
     return this.#pool;
+  }
+
+  /** The blocks that streams of this proactor receive into. */
+  get streamGroup(): BufferGroup {
+    this.#streamGroup ??= new BufferGroup(this, this.#options.streamPool);
+    return this.#streamGroup;
   }
 
   /** Another pool, with sizes and counts of its own. */
@@ -157,6 +179,11 @@ export class Proactor implements LoanHost {
     operation.watch(options, (target, cause) => this.#inflight.cancel(target as Operation<unknown>, cause));
   }
 
+  /** Ask for the end of an operation; its own completion decides. */
+  cancel<T>(operation: Operation<T>, cause: CancelCause): void {
+    this.#inflight.cancel(operation as Operation<unknown>, cause);
+  }
+
   /** Operations that do nothing, or complete with `result`: for measuring, and for tests of the paths. */
   nop(result = 0): Promise<number> {
     const operation = new Operation<number>(Opcode.NOP, (op, completion) =>
@@ -176,7 +203,8 @@ export class Proactor implements LoanHost {
     counters.inFlight = this.#inflight.count;
     counters.stale += this.#inflight.stale;
     const pool = this.#pools.flatMap((each) => each.stats());
-    return { ...counters, backend: this.backend.name, waiting: this.#inflight.waiting, copies: this.copies, pool };
+    const streamPool = this.#streamGroup?.stats();
+    return { ...counters, backend: this.backend.name, waiting: this.#inflight.waiting, copies: this.copies, pool, streamPool };
   }
 
   /** Operations in flight keep the process alive (the default). */
@@ -220,6 +248,10 @@ export class Proactor implements LoanHost {
     for (const pool of this.#pools) pool.refuse(() => closedError('read'), undefined);
   }
 
+  #dismiss(): void {
+    for (const resident of [...this.residents]) resident.leave();
+  }
+
   /** Past the deadline: what the system will not end is given up; its memory is leaked. */
   #forsake(): void {
     this.backend.abandon(0);
@@ -228,6 +260,7 @@ export class Proactor implements LoanHost {
 
   async #finish(): Promise<void> {
     this.#refuseReads();
+    this.#dismiss();
     await this.#inflight.idle();
     this.#serving = false;
     await this.backend.close();

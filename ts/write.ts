@@ -6,26 +6,20 @@
  */
 import { traced } from './deferred.js';
 import { checkInteger, closedError } from './errors.js';
-import type { LoanHost } from './memory/loan.js';
-import { Opcode, Operation } from './op.js';
 import type { CancelOptions } from './op.js';
 import { Parcel } from './memory/parcel.js';
-import type { Part, Writable } from './memory/parcel.js';
+import type { Writable } from './memory/parcel.js';
 import { planOf } from './read/read.js';
 import type { Plan } from './read/read.js';
+import { Transfer, Turns } from './transfer.js';
+import type { WriteResult, WriteTarget } from './transfer.js';
 
 export interface WriteOptions extends CancelOptions {
   /** Byte offset in the file; without it the write goes where the last one ended (to the end when appending). */
   readonly position?: number | bigint | null | undefined;
 }
 
-export interface WriteResult {
-  readonly bytesWritten: number;
-  /** What was not written: of length 0 unless the write came short. */
-  readonly rest: Buffer;
-  /** The memory of `alloc()` that moved into the write, yours again, in order of the data. */
-  readonly buffers: readonly Buffer[];
-}
+export type { WriteResult } from './transfer.js';
 
 export interface AsyncWrite extends AsyncDisposable {
   /** One write; it may come short, and says so. */
@@ -36,7 +30,7 @@ export interface AsyncWrite extends AsyncDisposable {
   push(data: Writable): this;
   /** Write what was pushed, as one vectored operation. */
   flush(options?: WriteOptions): Promise<WriteResult>;
-  /** Flush, wait for what was begun, and take nothing more. Does not close the resource. */
+  /** Write all that was pushed, wait for what was begun, and take nothing more. A file stays open; a stream is half-closed. */
   end(): Promise<void>;
 }
 
@@ -45,46 +39,28 @@ export interface WriterOptions {
   readonly start?: number | undefined;
 }
 
-/** What a writer needs of its resource. */
-export interface WriteTarget {
-  readonly host: LoanHost;
-  /** Give the operation its descriptor and start it, unless the resource is closed. */
-  begin<T>(operation: Operation<T>, options: CancelOptions | undefined): Operation<T>;
-}
-
-/** The most parts of one vectored operation (Linux: IOV_MAX). */
-const PARTS_MAX = 1024;
-/** The system's current file position. */
-const CURRENT = -1;
-
-export class FileWriter implements AsyncWrite {
+/** What writers of files and of streams have in common. */
+export abstract class Writer implements AsyncWrite {
   readonly #target: WriteTarget;
-  #position: number;
+  readonly #turns: Turns;
   #pushed: Parcel[] = [];
-  /** Settles when the last write without a position has ended. */
-  #tail: Promise<void> | undefined = undefined;
-  #running = 0;
   #ended = false;
 
-  /** Used by resources: `file.writer()`. */
-  constructor(target: WriteTarget, options: WriterOptions = {}) {
+  constructor(target: WriteTarget, turns: Turns) {
     this.#target = target;
-    const { start } = options;
-    this.#position = start === undefined ? CURRENT : checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER);
+    this.#turns = turns;
   }
 
   /**
    * @example
    * const { bytesWritten, rest } = await file.writer().write('hello\n');
    */
-  async write(data: Writable, options?: WriteOptions): Promise<WriteResult> {
-    const plan = this.#check(options, 'write');
-    return traced(this.#run([Parcel.take(this.#target.host, data)], plan, false));
+  write(data: Writable, options?: WriteOptions): Promise<WriteResult> {
+    return this.#writeOne(data, options, false);
   }
 
-  async writeAll(data: Writable, options?: WriteOptions): Promise<WriteResult> {
-    const plan = this.#check(options, 'write');
-    return traced(this.#run([Parcel.take(this.#target.host, data)], plan, true));
+  writeAll(data: Writable, options?: WriteOptions): Promise<WriteResult> {
+    return this.#writeOne(data, options, true);
   }
 
   /** Throws when the data cannot be written; nothing is pushed then. */
@@ -95,103 +71,74 @@ export class FileWriter implements AsyncWrite {
     return this;
   }
 
-  async flush(options?: WriteOptions): Promise<WriteResult> {
-    const plan = this.#check(options, 'writev');
-    const parcels = this.#pushed;
-    this.#pushed = [];
-    if (parcels.length === 0) return { bytesWritten: 0, rest: Buffer.alloc(0), buffers: [] };
-    return traced(this.#run(parcels, plan, false));
+  flush(options?: WriteOptions): Promise<WriteResult> {
+    return this.#flush(options, false);
   }
 
   async end(): Promise<void> {
-    if (this.#pushed.length > 0) await this.flush();
+    if (this.#pushed.length > 0) await this.#flush(undefined, true);
     this.#ended = true;
-    await this.#tail;
+    await this.#turns.idle();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.end();
   }
 
-  #check(options: WriteOptions | undefined, syscall: string): Plan {
-    if (this.#ended) throw closedError(syscall);
+  protected get isEnded(): boolean {
+    return this.#ended;
+  }
+
+  /** Check the options, once. */
+  protected plan(options: WriteOptions | undefined): Plan {
     return planOf(options);
   }
 
-  /** At a position: now. Without one: after the writes before it. */
-  #run(parcels: Parcel[], plan: Plan, all: boolean): Promise<WriteResult> {
-    if (plan.position !== undefined) return this.#transfer(parcels, plan, all, plan.position);
-    const work = (): Promise<WriteResult> => this.#transfer(parcels, plan, all, this.#position);
-    const result = this.#running === 0 ? work() : this.#tail!.then(work);
-    this.#running += 1;
-    this.#tail = result.then(
-      () => this.#endTurn(),
-      () => this.#endTurn(),
-    );
-    return result;
+  /** Begin the write. */
+  protected send(transfer: Transfer, plan: Plan, _all: boolean): Promise<WriteResult> {
+    return transfer.send(plan);
   }
 
-  #endTurn(): void {
-    this.#running -= 1;
-  }
-
-  async #transfer(parcels: Parcel[], plan: Plan, all: boolean, start: number): Promise<WriteResult> {
-    const total = parcels.reduce((sum, parcel) => sum + parcel.length, 0);
-    let written = 0;
+  #writeOne(data: Writable, options: WriteOptions | undefined, all: boolean): Promise<WriteResult> {
     try {
-      if (total === 0) return { bytesWritten: 0, ...settle(parcels, 0) };
-      let count: number;
-      do {
-        count = await this.#once(partsAfter(parcels, written), plan, start === CURRENT ? CURRENT : start + written);
-        written += count;
-        if (plan.position === undefined && start !== CURRENT) this.#position += count;
-      } while (all && count > 0 && written < total);
+      if (this.#ended) throw closedError('write');
+      const plan = this.plan(options);
+      return this.#begin([Parcel.take(this.#target.host, data)], plan, all);
     } catch (error) {
-      throw Object.assign(error as Error, { bytesTransferred: written, ...settle(parcels, written) });
+      return Promise.reject(error);
     }
-    return { bytesWritten: written, ...settle(parcels, written) };
   }
 
-  #once(parts: readonly Part[], plan: Plan, position: number): Promise<number> {
-    const vectored = parts.length > 1;
-    const operation = new Operation<number>(
-      vectored ? Opcode.WRITEV : Opcode.WRITE,
-      (op, { result }) => (result < 0 ? op.failure(result) : result),
-    );
-    operation.position = position;
-    if (vectored) operation.argument = encodeParts(parts);
-    else {
-      const { block, offset, length } = parts[0]!;
-      operation.block = block;
-      operation.offset = offset;
-      operation.length = length;
+  #flush(options: WriteOptions | undefined, all: boolean): Promise<WriteResult> {
+    try {
+      if (this.#ended) throw closedError('writev');
+      const plan = this.plan(options);
+      const parcels = this.#pushed;
+      this.#pushed = [];
+      return this.#begin(parcels, plan, all);
+    } catch (error) {
+      return Promise.reject(error);
     }
-    return this.#target.begin(operation, plan).promise;
+  }
+
+  #begin(parcels: readonly Parcel[], plan: Plan, all: boolean): Promise<WriteResult> {
+    const { position } = plan;
+    const transfer = new Transfer(this.#target, parcels, all, position === undefined ? this.#turns : undefined);
+    if (position !== undefined) transfer.position = position;
+    return this.send(transfer, plan, all);
   }
 }
 
-/** What is left of the parcels after so many bytes, as many as one operation takes. */
-function partsAfter(parcels: readonly Parcel[], written: number): Part[] {
-  const parts: Part[] = [];
-  let skip = written;
-  for (const { block, offset, length } of parcels) {
-    if (parts.length === PARTS_MAX) break;
-    if (skip < length) parts.push({ block, offset: offset + skip, length: length - skip });
-    skip = Math.max(0, skip - length);
+export class FileWriter extends Writer {
+  /** Used by resources: `file.writer()`. */
+  constructor(target: WriteTarget, options: WriterOptions = {}) {
+    const turns = new Turns();
+    const { start } = options;
+    if (start !== undefined) turns.position = checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER);
+    super(target, turns);
   }
-  return parts;
-}
 
-function encodeParts(parts: readonly Part[]): Uint8Array {
-  const words = new Uint32Array(parts.length * 3);
-  parts.forEach(({ block, offset, length }, index) => words.set([block.id, offset, length], index * 3));
-  return new Uint8Array(words.buffer);
-}
-
-/** Give all memory back. */
-function settle(parcels: readonly Parcel[], written: number): { rest: Buffer; buffers: readonly Buffer[] } {
-  const parts = partsAfter(parcels, written);
-  const rest = Buffer.concat(parts.map(({ block, offset, length }) => new Uint8Array(block.memory!, offset, length)));
-  const buffers = parcels.map((parcel) => parcel.end()).filter((buffer) => buffer !== undefined);
-  return { rest, buffers };
+  protected override send(transfer: Transfer, plan: Plan): Promise<WriteResult> {
+    return traced(transfer.send(plan));
+  }
 }

@@ -11,6 +11,12 @@ export type BackendName = 'uring' | 'node';
 /** Takes each completion, final or not. Never called from inside `encode`, `cancel` or `flush`. */
 export type Settle = (completion: Completion) => void;
 
+/** An open file or socket: its number with the proactor, and with the system. */
+export interface Opened {
+  readonly descriptor: number;
+  readonly fd: number;
+}
+
 /** One size class of a pool as the backend laid it out. */
 export interface ClassLayout {
   readonly group: number;
@@ -68,6 +74,8 @@ export interface Backend {
   /** Ask for the end of an operation that is in flight. Its own completion decides what happened. */
   cancel(operation: Operation<unknown>): void;
   cancelAll(): void;
+  /** The sender of a RECEIVE_MESSAGE completion, encoded (see `net/address.ts`), empty where there is none; valid until the settle call returns. */
+  messageAddress(completion: Completion): Uint8Array;
   /** The 20 numbers of a STATX completion (see `File.stat`); valid until the settle call returns. */
   status(completion: Completion): Float64Array;
 
@@ -76,6 +84,8 @@ export interface Backend {
   registerPool(classes: readonly ClassLayout[]): number;
   /** Whether the kernel can choose blocks of this class; asked once for each, when the first read of it begins. */
   registerGroup(layout: ClassLayout): boolean;
+  /** Give an idle block to its group, from which the kernel may choose it for any operation that selects. */
+  provide(block: Block, group: number): void;
   /** The memory of a block as JavaScript sees it; while one such ArrayBuffer lives there is no second. */
   expose(block: Block): ArrayBuffer;
   /** A block of its own, page-aligned and zeroed, freed when its ArrayBuffer is collected. */
@@ -89,6 +99,17 @@ export interface Backend {
   onCollected: ((ids: readonly number[]) => void) | undefined;
   /** Called when the backend has failed for good: nothing in flight will be answered. */
   onBroken: (() => void) | undefined;
+
+  /** Take in a duplicate of a descriptor that somebody else goes on owning; or `-errno`. */
+  adopt(fd: number): Opened | number;
+  /** Where a socket is, or its peer, encoded (see `net/address.ts`); or `-errno`. */
+  address(descriptor: number, peer: boolean): Uint8Array | number;
+  /** Set an option of a socket (`net/options.ts`): 0 or `-errno`. */
+  setOption(descriptor: number, option: number, value: number): number;
+  /** Ask for an option of a socket: its value or `-errno`. */
+  option(descriptor: number, option: number): number;
+  /** Join or leave a multicast group, on the interface that `over` names: 0 or `-errno`. */
+  membership(descriptor: number, join: boolean, group: Uint8Array, over: Uint8Array | undefined): number;
 
   counters(): Counters;
   setKeepAlive(on: boolean): void;

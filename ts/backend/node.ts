@@ -11,14 +11,17 @@ import { AsyncResource } from 'node:async_hooks';
 import { Fifo } from '../fifo.js';
 import { NONE, REFUSED } from '../op.js';
 import type { Block } from '../memory/block.js';
+import type { Channel } from './node/channel.js';
 import type { Completion, Operation } from '../op.js';
 import { accept } from './node/accept.js';
 import { BlockTable } from './node/blocks.js';
 import { Call, OUT } from './node/call.js';
-import { closeFile } from './node/calls.js';
+import { decodeAddress, encodeAddress } from './node/address.js';
+import { borrow, closeFile } from './node/calls.js';
+import { Datagrams } from './node/datagrams.js';
 import { DescriptorTable } from './node/descriptors.js';
 import { Runner } from './node/runner.js';
-import type { Backend, ClassLayout, Counters, Features, Settle } from './backend.js';
+import type { Backend, ClassLayout, Counters, Features, Opened, Settle } from './backend.js';
 
 const { setImmediate } = globalThis;
 
@@ -28,6 +31,12 @@ const DELIVERY_MAX = 1024;
 const FAULT_CLOSED = -10006;
 const ERRNO_LAST = -4095;
 const NO_STATUS = new Float64Array(20);
+const NO_ADDRESS = new Uint8Array();
+const EBADF = -9;
+const EMFILE = -24;
+const ENOTSOCK = -88;
+const EOPNOTSUPP = -95;
+const EINVAL = -22;
 
 export interface NodeBackendOptions {
   /** How many operations may have a slot at once; 4096 where not given. */
@@ -58,6 +67,7 @@ export class NodeBackend implements Backend {
   readonly #calls: (Call | undefined)[] = [];
   readonly #ready = new Fifo<Call>();
   #status: Float64Array | undefined = undefined;
+  #sender: Uint8Array | undefined = undefined;
   #deliveryDue = false;
   #closed = false;
   #submitted = 0;
@@ -105,6 +115,48 @@ export class NodeBackend implements Backend {
 
   status(_completion: Completion): Float64Array {
     return this.#status ?? NO_STATUS;
+  }
+
+  messageAddress(_completion: Completion): Uint8Array {
+    return this.#sender ?? NO_ADDRESS;
+  }
+
+  provide(block: Block, group: number): void {
+    if (this.#blocks.provide(group, block.id) !== 0) this.#faults += 1;
+  }
+
+  adopt(fd: number): Opened | number {
+    const descriptor = borrow(fd);
+    if (typeof descriptor === 'number') return descriptor;
+    const id = this.#descriptors.add(descriptor);
+    return id === undefined ? EMFILE : { descriptor: id, fd };
+  }
+
+  address(descriptor: number, peer: boolean): Uint8Array | number {
+    const channel = this.#channel(descriptor);
+    if (typeof channel === 'number') return channel;
+    const address = channel.address(peer);
+    return typeof address === 'number' ? address : encodeAddress(address);
+  }
+
+  setOption(descriptor: number, option: number, value: number): number {
+    const channel = this.#channel(descriptor);
+    return typeof channel === 'number' ? channel : channel.setOption(option, value);
+  }
+
+  /** Node tells only the sizes of a datagram socket's buffers. */
+  option(descriptor: number, option: number): number {
+    const channel = this.#channel(descriptor);
+    if (typeof channel === 'number') return channel;
+    return channel instanceof Datagrams ? channel.option(option) : EOPNOTSUPP;
+  }
+
+  membership(descriptor: number, join: boolean, group: Uint8Array, over: Uint8Array | undefined): number {
+    const channel = this.#channel(descriptor);
+    if (typeof channel === 'number') return channel;
+    const address = decodeAddress(group);
+    if (!(channel instanceof Datagrams) || address === undefined) return EINVAL;
+    return channel.membership(join, address.address, over && decodeAddress(over)?.address);
   }
 
   createPool(classes: readonly (readonly [size: number, count: number])[], _hugePages: boolean): ClassLayout[] {
@@ -190,6 +242,12 @@ export class NodeBackend implements Backend {
     return this.#calls.filter((call) => call?.state === OUT).length;
   }
 
+  #channel(descriptor: number): Channel | number {
+    const found = this.#descriptors.get(descriptor);
+    if (found === undefined) return EBADF;
+    return found.channel ?? ENOTSOCK;
+  }
+
   #finished(call: Call): void {
     this.#ready.push(call);
     this.#scheduleDelivery();
@@ -225,6 +283,7 @@ export class NodeBackend implements Backend {
     completion.extra = call.extra;
     completion.value = call.value;
     this.#status = call.status;
+    this.#sender = call.sender;
     this.#calls[call.slot] = undefined;
     this.#completed += 1;
     this.#settle(completion);

@@ -6,7 +6,7 @@
 import type { Block } from '../memory/block.js';
 import { NONE, Opcode, UNREF } from '../op.js';
 import type { Completion, Operation } from '../op.js';
-import type { Backend, ClassLayout, Counters, Features, Settle } from './backend.js';
+import type { Backend, ClassLayout, Counters, Features, Opened, Settle } from './backend.js';
 import { Layout, loadNative } from './native.js';
 import type { NativeConfig, NativeProactor } from './native.js';
 
@@ -102,6 +102,44 @@ export class UringBackend implements Backend {
   status(completion: Completion): Float64Array {
     const first = (Layout.RESULTS + completion.extra) / 8;
     return this.#doubles.subarray(first, first + STATUS_NUMBERS);
+  }
+
+  messageAddress(completion: Completion): Uint8Array {
+    const word = (Layout.RESULTS + completion.extra) / 4;
+    return new Uint8Array(this.#words.buffer, (word + 1) * 4, this.#words[word]);
+  }
+
+  provide(block: Block, group: number): void {
+    const words = this.#words;
+    const index = words[COUNT]!;
+    const word = FIRST_WORD + index * WORDS;
+    words.fill(0, word, word + WORDS);
+    words[word] = Opcode.PROVIDE;
+    words[word + 4] = block.id;
+    words[word + 14] = group;
+    this.#advance(index, false);
+  }
+
+  adopt(fd: number): Opened | number {
+    const adopted = this.#native.adopt(fd);
+    return typeof adopted === 'number' ? adopted : { descriptor: adopted[0], fd: adopted[1] };
+  }
+
+  address(descriptor: number, peer: boolean): Uint8Array | number {
+    const address = this.#native.address(descriptor, peer);
+    return typeof address === 'number' ? address : Uint8Array.from(address);
+  }
+
+  setOption(descriptor: number, option: number, value: number): number {
+    return this.#native.setOption(descriptor, option, value);
+  }
+
+  option(descriptor: number, option: number): number {
+    return this.#native.option(descriptor, option);
+  }
+
+  membership(descriptor: number, join: boolean, group: Uint8Array, over: Uint8Array | undefined): number {
+    return this.#native.membership(descriptor, join, [...group], over && [...over]);
   }
 
   createPool(classes: readonly (readonly [size: number, count: number])[], hugePages: boolean): ClassLayout[] {

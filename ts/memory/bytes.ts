@@ -6,6 +6,13 @@ import { RitsuError } from '../errors.js';
 import { isDetached, leaseViewOf, move, stamp, tryMove, viewOf } from './block.js';
 import type { Block } from './block.js';
 
+/** As Node's `dgram` says where a datagram came from. */
+export interface SenderAddress {
+  readonly address: string;
+  readonly family: 'IPv4' | 'IPv6';
+  readonly port: number;
+}
+
 const EMPTY = Buffer.alloc(0);
 
 export class Bytes {
@@ -15,6 +22,10 @@ export class Bytes {
   #released = false;
   /** The caller's whole view, where its memory could not be moved and the bytes were copied into it. */
   declare private copiedInto: Buffer | undefined;
+  /** Who sent this datagram; undefined for what is none. */
+  declare address: SenderAddress | undefined;
+  /** The datagram was longer than the memory: what did not fit is lost. */
+  declare truncated: boolean;
   /** Called once when the memory leaves this object: for the lease tracer. */
   declare onReleased: (() => void) | undefined;
 
@@ -132,4 +143,4 @@ function viewIn(block: Block, memory: ArrayBuffer, offset: number, length: numbe
 }
 
 // Rarely set: on the prototype, so that most leases do not pay for them.
-Object.assign(Bytes.prototype, { copiedInto: undefined, onReleased: undefined });
+Object.assign(Bytes.prototype, { copiedInto: undefined, onReleased: undefined, address: undefined, truncated: false });

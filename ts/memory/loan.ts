@@ -149,11 +149,11 @@ export class LoanLanding implements Landing {
 
   arm(operation: ReadOperation): void {
     const { block, offset, length } = this.#loan;
-    operation.opcode = operation.direct && block.registered ? Opcode.READ_FIXED : Opcode.READ;
+    if (operation.direct && block.registered) operation.opcode = Opcode.READ_FIXED;
     operation.block = block;
     operation.offset = offset;
     operation.length = Math.min(operation.length, length);
-    this.#host.start(operation);
+    operation.launch(this.#host);
   }
 
   land(operation: ReadOperation, completion: Completion): Bytes | Failure {

@@ -1,9 +1,11 @@
 /** The buffer pool: size classes in one mapping, made on first use; it ends with its proactor. */
-import { checkInteger, rangeError } from '../errors.js';
+import { argumentValueError, checkInteger, rangeError } from '../errors.js';
 import { LENGTH_MAX } from '../op.js';
+import type { Completion, Failure } from '../op.js';
 import type { Block } from './block.js';
+import type { Bytes } from './bytes.js';
 import { SizeClass } from './size-class.js';
-import type { PoolHost, SizeClassOptions, SizeClassStats, WhenEmpty } from './size-class.js';
+import type { Landing, PoolHost, ReadOperation, SizeClassOptions, SizeClassStats, WhenEmpty } from './size-class.js';
 
 export interface BufferPoolOptions {
   readonly classes?: readonly SizeClassOptions[] | undefined;
@@ -45,6 +47,11 @@ export class BufferPool {
     return this.classes.at(-1)!.length;
   }
 
+  /** What a read of it brings at most, where nobody says. */
+  get usual(): number {
+    return Math.min(BLOCK_SIZE, this.largest);
+  }
+
   /** The class whose blocks are the smallest that hold `size` bytes. */
   classFor(size: number): SizeClass {
     for (const sizeClass of this.classes) if (sizeClass.length >= size) return sizeClass;
@@ -83,6 +90,34 @@ export class BufferPool {
 
   stats(): SizeClassStats[] {
     return this.classes.map((sizeClass) => sizeClass.stats());
+  }
+}
+
+/** Reads of at most `length` bytes into the smallest blocks of a pool that hold them. */
+export class PoolLanding implements Landing {
+  readonly length: number;
+  readonly #class: Landing;
+
+  constructor(host: PoolHost, pool: BufferPool, length: number) {
+    if (pool.host !== host) throw argumentValueError('pool', "must be of the file's proactor", pool);
+    this.length = length;
+    this.#class = pool.classFor(length);
+  }
+
+  arm(operation: ReadOperation): void {
+    this.#class.arm(operation);
+  }
+
+  land(operation: ReadOperation, completion: Completion): Bytes | null | Failure {
+    return this.#class.land(operation, completion);
+  }
+
+  discard(operation: ReadOperation, completion: Completion): void {
+    this.#class.discard(operation, completion);
+  }
+
+  restore(failure: () => Error, operation?: ReadOperation): Buffer | undefined {
+    return this.#class.restore!(failure, operation);
   }
 }
 

@@ -14,6 +14,7 @@ import type { Completion, Failure, Operation } from '../op.js';
 import { Block } from './block.js';
 import type { Keeper } from './block.js';
 import { Bytes } from './bytes.js';
+import { EmptyWarning } from './empty-warning.js';
 import type { LeaseTracer } from './lease-tracer.js';
 
 /** A read operation: bytes, or null at the end. */
@@ -39,8 +40,11 @@ export interface Landing {
   arm(operation: ReadOperation): void;
   /** Turn the final completion into what the reader gets. */
   land(operation: ReadOperation, completion: Completion): Bytes | null | Failure;
-  /** The caller's memory again, for the error of an operation that failed; none where the pool's was used. */
-  restore?(failure: () => Error): Buffer | undefined;
+  /**
+   * The operation failed without having landed: what it was given goes back. The caller's memory, for the error; none
+   * where the pool's was used. Without an operation: the read was never begun.
+   */
+  restore?(failure: () => Error, operation?: ReadOperation): Buffer | undefined;
   /** Keep what came from the reader: the read is to be done again, elsewhere. */
   discard(operation: ReadOperation, completion: Completion): void;
 }
@@ -69,8 +73,6 @@ export interface SizeClassStats {
   readonly grown: number;
 }
 
-const EMPTY_WARNING_MS = 1000;
-
 export class SizeClass implements Landing, Keeper {
   readonly length: number;
   readonly #host: PoolHost;
@@ -85,8 +87,7 @@ export class SizeClass implements Landing, Keeper {
   #leased = 0;
   #exhausted = 0;
   #grown = 0;
-  #warning: NodeJS.Timeout | undefined = undefined;
-  #warned = false;
+  readonly #warning = new EmptyWarning(() => this.#describeWaiting());
 
   constructor(host: PoolHost, layout: ClassLayout, whenEmpty: WhenEmpty) {
     this.#host = host;
@@ -120,13 +121,13 @@ export class SizeClass implements Landing, Keeper {
   }
 
   arm(operation: ReadOperation): void {
-    this.#host.tracer?.mark(operation);
+    if (operation.site === undefined) this.#host.tracer?.mark(operation);
     if (this.#waiting.length === 0 && this.#give(operation)) {
-      this.#host.start(operation);
+      operation.launch(this.#host);
     } else if (this.#whenEmpty === 'wait') {
       this.#exhausted += 1;
       this.#waiting.push(operation);
-      this.#watchEmpty();
+      this.#warning.watch();
     } else if (this.#whenEmpty === 'grow') this.#grow(operation);
     else operation.refuse(() => new RitsuError('ERR_RITSU_POOL_EXHAUSTED', `no free block of ${this.length} bytes`));
   }
@@ -147,6 +148,17 @@ export class SizeClass implements Landing, Keeper {
 
   discard(operation: ReadOperation, completion: Completion): void {
     const block = this.#landed(operation, completion);
+    if (block === undefined) this.#surplus += 1;
+    else if (block.kind === 'pool') this.#free.push(block);
+    this.#serve();
+  }
+
+  /** An operation that ended before it was begun: its block, or its right to one, is free again. */
+  restore(_failure: () => Error, operation?: ReadOperation): undefined {
+    if (operation === undefined) return;
+    const { block, opcode } = operation;
+    if (block === undefined && opcode !== Opcode.READ_SELECT) return; // it had nothing, or has landed
+    this.#endUse(operation);
     if (block === undefined) this.#surplus += 1;
     else if (block.kind === 'pool') this.#free.push(block);
     this.#serve();
@@ -194,7 +206,8 @@ export class SizeClass implements Landing, Keeper {
   #give(operation: ReadOperation): boolean {
     // At a position the read is served at once or by the disk, so it may as well name its block, which the kernel finds
     // faster than a group. Without one it may wait for a peer, and the kernel chooses the block when the bytes are there.
-    if (operation.position < 0 && this.#selectsBlocks()) {
+    const mayChoose = operation.opcode === Opcode.READ && operation.position < 0 && !operation.ownBlock;
+    if (mayChoose && this.#selectsBlocks()) {
       operation.opcode = Opcode.READ_SELECT;
       operation.target = this.#layout.group;
       if (this.#surplus > 0) {
@@ -217,21 +230,28 @@ export class SizeClass implements Landing, Keeper {
 
   /** The block that the completion leaves with us; undefined when it stays provided to the kernel. */
   #landed(operation: ReadOperation, completion: Completion): Block | undefined {
-    if (operation.opcode !== Opcode.READ_SELECT) return operation.block;
+    const { block, opcode } = operation;
+    this.#endUse(operation);
+    if (opcode !== Opcode.READ_SELECT) return block;
     if ((completion.flags & SELECTED) !== 0) return this.#blocks[completion.block - this.#layout.first];
-    return (completion.flags & REFUSED) !== 0 ? operation.block : undefined;
+    return (completion.flags & REFUSED) !== 0 ? block : undefined;
+  }
+
+  /** What it was given is not the operation's any more. */
+  #endUse(operation: ReadOperation): void {
+    operation.block = undefined;
+    if (operation.opcode === Opcode.READ_SELECT) operation.opcode = Opcode.READ;
   }
 
   #serve(): void {
     for (let next = this.#waiting.peek(); next !== undefined; next = this.#waiting.peek()) {
       if (!next.settled) {
         if (!this.#give(next)) return;
-        this.#host.start(next);
-      }
-      this.#waiting.shift();
+        this.#waiting.shift();
+        next.launch(this.#host);
+      } else this.#waiting.shift();
     }
-    clearTimeout(this.#warning);
-    this.#warning = undefined;
+    this.#warning.end();
   }
 
   #grow(operation: ReadOperation): void {
@@ -239,25 +259,16 @@ export class SizeClass implements Landing, Keeper {
     this.#grown += 1;
     const block = new Block(backend.allocate(this.length), this.length, 'own', backend);
     block.memory = backend.expose(block);
-    operation.opcode = Opcode.READ;
     operation.block = block;
-    this.#host.start(operation);
+    operation.launch(this.#host);
   }
 
-  /** Say once, when reads have waited for a second, who they wait for. */
-  #watchEmpty(): void {
-    if (this.#warned || this.#warning !== undefined) return;
-    this.#warning = setTimeout(() => {
-      this.#warning = undefined;
-      const waiting = [...this.#waiting].filter((operation) => !operation.settled).length;
-      if (waiting === 0) return;
-      this.#warned = true;
-      process.emitWarning(
-        `reads that wait for a block of ${this.length} bytes: ${waiting}; all ${this.#layout.count} blocks are held. ` +
-          'Release leases (bytes.release(), using), or give the pool more blocks.',
-        { code: 'RITSU_POOL_EMPTY', type: 'RitsuWarning' },
-      );
-    }, EMPTY_WARNING_MS);
-    this.#warning.unref();
+  #describeWaiting(): string | undefined {
+    const waiting = [...this.#waiting].filter((operation) => !operation.settled).length;
+    if (waiting === 0) return undefined;
+    return (
+      `reads that wait for a block of ${this.length} bytes: ${waiting}; all ${this.#layout.count} blocks are held. ` +
+      'Release leases (bytes.release(), using), or give the pool more blocks.'
+    );
   }
 }

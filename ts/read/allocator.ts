@@ -4,17 +4,18 @@
  */
 import type { Allocator } from '../buffer.js';
 import type { Bytes } from '../memory/bytes.js';
-import { argumentTypeError, argumentValueError, checkInteger, closedError } from '../errors.js';
+import { argumentTypeError, checkInteger, closedError } from '../errors.js';
 import { LoanLanding, lend } from '../memory/loan.js';
 import { stamp, viewOf } from '../memory/block.js';
 import type { Block } from '../memory/block.js';
 import { Failure, LENGTH_MAX } from '../op.js';
 import type { Completion } from '../op.js';
 import { BLOCK_SIZE, BufferPool } from '../memory/pool.js';
-import type { Landing, PoolHost, ReadOperation } from '../memory/size-class.js';
+import type { Landing, ReadOperation } from '../memory/size-class.js';
 import { ChunkIterator } from './read.js';
 import type { AsyncRead, Plan } from './read.js';
-import type { ReadOptions, ReadSource, SequentialRead } from './source.js';
+import type { ReadOptions, ReadSource } from './source.js';
+import type { Deferred } from '../deferred.js';
 
 export interface AllocatorOptions {
   /** The most bytes of one read; 65536, or the largest block of the pool, where not given. */
@@ -31,15 +32,15 @@ export class AllocatorReader implements AsyncRead {
   readonly #landing: Landing;
   readonly #readAhead: number;
   /** Reads that iteration has in flight before the consumer asks. */
-  #ahead: SequentialRead[] = [];
+  #ahead: Deferred<Bytes | null>[] = [];
   #closed = false;
 
   /** Used by resources: `file.allocator()`. */
   constructor(source: ReadSource, options: AllocatorOptions = {}) {
     const { pool } = source.host;
     const allocator = options.allocator ?? pool;
-    const most = allocator instanceof BufferPool ? allocator.largest : LENGTH_MAX;
-    const size = checkInteger('blockSize', options.blockSize ?? Math.min(BLOCK_SIZE, most), 1, LENGTH_MAX);
+    const { blockSize } = options;
+    const size = blockSize === undefined ? undefined : checkInteger('blockSize', blockSize, 1, LENGTH_MAX);
     this.#source = source;
     this.#readAhead = checkInteger('readAhead', options.readAhead ?? 2, 0, 64);
     this.#landing = landingOf(source, allocator, size);
@@ -99,36 +100,12 @@ export class AllocatorReader implements AsyncRead {
   }
 }
 
-function landingOf(source: ReadSource, allocator: BufferPool | Allocator, size: number): Landing {
-  if (allocator instanceof BufferPool) return new PoolLanding(source.host, allocator, size);
+function landingOf(source: ReadSource, allocator: BufferPool | Allocator, size: number | undefined): Landing {
+  if (allocator instanceof BufferPool) return source.pooled(allocator, size);
   if (typeof allocator.acquire === 'function' && typeof allocator.release === 'function') {
-    return new AllocatorLanding(source, allocator, size);
+    return new AllocatorLanding(source, allocator, size ?? BLOCK_SIZE);
   }
   throw argumentTypeError('allocator', 'a BufferPool, or an object with acquire() and release()', allocator);
-}
-
-/** Reads of at most `length` bytes into the smallest blocks that hold them. */
-export class PoolLanding implements Landing {
-  readonly length: number;
-  readonly #class: Landing;
-
-  constructor(host: PoolHost, pool: BufferPool, length: number) {
-    if (pool.host !== host) throw argumentValueError('pool', "must be of the file's proactor", pool);
-    this.length = length;
-    this.#class = pool.classFor(length);
-  }
-
-  arm(operation: ReadOperation): void {
-    this.#class.arm(operation);
-  }
-
-  land(operation: ReadOperation, completion: Completion): Bytes | null | Failure {
-    return this.#class.land(operation, completion);
-  }
-
-  discard(operation: ReadOperation, completion: Completion): void {
-    this.#class.discard(operation, completion);
-  }
 }
 
 /** Memory from a program's own allocator: a loan for each read, back to the allocator when its lease is released. */

@@ -1,5 +1,7 @@
 /** A file as the styles read it: at a position, or in order through the file's one sequence. */
 import type { Bytes } from '../memory/bytes.js';
+import { PoolLanding } from '../memory/pool.js';
+import type { BufferPool } from '../memory/pool.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
 import type { Deferred } from '../deferred.js';
 import { closedError } from '../errors.js';
@@ -59,16 +61,20 @@ export class FileSource implements ReadSource, SequenceHost {
     return this.begin(landing, plan.position, plan, land);
   }
 
-  prefetch(landing: Landing): SequentialRead {
+  pooled(pool: BufferPool, length: number | undefined): Landing {
+    return new PoolLanding(this.host, pool, length ?? pool.usual);
+  }
+
+  prefetch(landing: Landing): Deferred<Bytes | null> {
     return this.#sequence.read(landing, undefined, false);
   }
 
-  claim(read: SequentialRead): void {
-    this.#sequence.claim(read);
+  claim(read: Deferred<Bytes | null>): void {
+    this.#sequence.claim(read as SequentialRead);
   }
 
-  drop(reads: readonly SequentialRead[]): void {
-    this.#sequence.drop(reads);
+  drop(reads: readonly Deferred<Bytes | null>[]): void {
+    this.#sequence.drop(reads as readonly SequentialRead[]);
   }
 
   watch(read: Deferred<Bytes | null>, options: CancelOptions): void {

@@ -10,7 +10,6 @@ import { Failure, LENGTH_MAX } from '../op.js';
 import type { Completion } from '../op.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
 import { BufferPool } from '../memory/pool.js';
-import { PoolLanding } from './allocator.js';
 import { ChunkIterator } from './read.js';
 import type { AsyncRead } from './read.js';
 import type { ReadOptions, ReadSource } from './source.js';
@@ -68,14 +67,15 @@ export class HybridReader implements AsyncRead {
   }
 }
 
-function landingOf({ host }: ReadSource, into: IoBuffer): Landing {
+function landingOf(source: ReadSource, into: IoBuffer): Landing {
+  const { host } = source;
   const memory: unknown = into.prepare();
   if (typeof memory !== 'object' || memory === null) throw argumentTypeError('prepare()', 'of type object', memory);
   const wish = memory as IoMemory;
   if (!('pool' in wish)) return new TellingLanding(new LoanLanding(host, lend(host, wish.memory, wish.length), undefined), into);
   const { pool, size } = wish;
   if (!(pool instanceof BufferPool)) throw argumentTypeError('pool', 'an instance of BufferPool', pool);
-  const landing = new PoolLanding(host, pool, checkInteger('size', size, 1, LENGTH_MAX));
+  const landing = source.pooled(pool, checkInteger('size', size, 1, LENGTH_MAX));
   return into instanceof PooledBuffer ? landing : new TellingLanding(landing, into);
 }
 
@@ -106,8 +106,8 @@ class TellingLanding implements Landing {
     this.#inner.discard(operation, completion);
   }
 
-  restore(failure: () => Error): Buffer | undefined {
-    const memory = this.#inner.restore?.(failure);
+  restore(failure: () => Error, operation?: ReadOperation): Buffer | undefined {
+    const memory = this.#inner.restore?.(failure, operation);
     this.#into.complete(null, failure(), memory);
     return memory;
   }

@@ -14,6 +14,7 @@ import { Failure } from '../op.js';
 import type { CancelOptions, Completion, Operation } from '../op.js';
 import type { LoanHost } from '../memory/loan.js';
 import type { Plan } from './read.js';
+import type { BufferPool } from '../memory/pool.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
 
 /** Options of one read. */
@@ -27,18 +28,22 @@ export interface ReadSource {
   readonly host: LoanHost;
   /** Throws when the resource is closed, the options are wrong or their signal has aborted: before any memory is moved. */
   plan(options: ReadOptions | undefined): Plan;
+  /** Where reads of at most `length` bytes (as many as is usual, where not given) land that a pool has the memory for. */
+  pooled(pool: BufferPool, length: number | undefined): Landing;
   /** Start a read into the landing's memory. */
   read(landing: Landing, plan: Plan): Deferred<Bytes | null>;
   /** Start a sequential read whose result is not yet anybody's; `claim()` makes it so, `drop` gives it up. */
-  prefetch(landing: Landing): SequentialRead;
-  claim(read: SequentialRead): void;
-  drop(reads: readonly SequentialRead[]): void;
+  prefetch(landing: Landing): Deferred<Bytes | null>;
+  claim(read: Deferred<Bytes | null>): void;
+  drop(reads: readonly Deferred<Bytes | null>[]): void;
   /** Let a signal or timeout end a read that was begun. */
   watch(read: Deferred<Bytes | null>, options: CancelOptions): void;
   /** False once nothing can be begun any more. */
   readonly open: boolean;
   /** Whether reading ahead is of use: the resource can be read at any position. */
   readonly seekable: boolean;
+  /** Reads never give the end: one that brings nothing is an empty datagram. */
+  readonly endless?: boolean;
 }
 
 /** A sequential read, from its call to its delivery in order. */

@@ -73,7 +73,7 @@ export class SubmitReader implements AsyncRead, Keeper {
     if (this.#closed) throw closedError('read');
     this.#submit(this.#spare.pop() ?? this.#allocate(), options, this);
     const bytes = await this.poll();
-    if (bytes.length > 0) return bytes;
+    if (bytes.length > 0 || this.#source.endless) return bytes;
     bytes.release();
     return null;
   }

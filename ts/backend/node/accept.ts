@@ -8,9 +8,16 @@ import { FAULT_BLOCK, FAULT_RANGE } from './blocks.js';
 import type { BlockTable } from './blocks.js';
 import type { Call } from './call.js';
 import type { DescriptorTable } from './descriptors.js';
+import { decodeAddress, decodeAddresses } from './address.js';
+import { Connection } from './connection.js';
+import { Datagrams } from './datagrams.js';
+import { Server } from './server.js';
 
 const { O_APPEND } = fs.constants;
 const EBADF = -9;
+const EINVAL = -22;
+const ENOTSOCK = -88;
+const EOPNOTSUPP = -95;
 const FAULT_OPCODE = -10001;
 const FAULT_ARGUMENT = -10005;
 
@@ -45,11 +52,30 @@ export function accept(call: Call, tables: Tables): number {
     case Opcode.WRITE_FIXED:
       return takeOne(call, tables) || enterLane(call, 'writing');
     case Opcode.READV:
-      return takeParts(call, tables) || enterLane(call, 'reading');
+      return takeParts(call, tables, operation.argument) || enterLane(call, 'reading');
     case Opcode.WRITEV:
-      return takeParts(call, tables) || enterLane(call, 'writing');
+      return takeParts(call, tables, operation.argument) || enterLane(call, 'writing');
     case Opcode.STATX:
       return operation.argument === undefined ? holdDescriptor(call, tables) : checkPath(operation.argument);
+    case Opcode.CONNECT:
+    case Opcode.BIND:
+      return takeAddresses(call, 2);
+    case Opcode.LISTEN:
+      return takeListenAddress(call);
+    case Opcode.ACCEPT:
+      return holdChannel(call, tables, Server) || enterLane(call, 'reading');
+    case Opcode.RECEIVE_SELECT:
+      return holdChannel(call, tables, Connection) || provideBlock(call, tables.blocks) || enterLane(call, 'reading');
+    case Opcode.RECEIVE_MESSAGE:
+      return holdChannel(call, tables, Datagrams) || takeOne(call, tables) || enterLane(call, 'reading');
+    case Opcode.SEND:
+      return holdChannel(call, tables, Connection, Datagrams) || takeOne(call, tables) || enterLane(call, 'writing');
+    case Opcode.SEND_MESSAGE:
+      return holdChannel(call, tables, Connection, Datagrams) || takeMessage(call, tables) || enterLane(call, 'writing');
+    case Opcode.SHUTDOWN:
+      return holdChannel(call, tables, Connection) || enterLane(call, 'writing');
+    case Opcode.POLL:
+      return EOPNOTSUPP; // Node polls nothing that it did not open
     case Opcode.FSYNC:
     case Opcode.FDATASYNC:
     case Opcode.FTRUNCATE:
@@ -74,13 +100,54 @@ function provideBlock(call: Call, blocks: BlockTable): number {
   return blocks.provide(target, blockId === NONE ? undefined : blockId);
 }
 
+type Kind = typeof Server | typeof Connection | typeof Datagrams;
+
+/** The descriptor of a socket that is of one of these kinds. */
+function holdChannel(call: Call, tables: Tables, ...kinds: readonly Kind[]): number {
+  const refusal = holdDescriptor(call, tables);
+  if (refusal !== 0) return refusal;
+  const { channel } = call.descriptor!;
+  if (kinds.some((kind) => channel instanceof kind)) return 0;
+  return channel === undefined ? ENOTSOCK : EINVAL;
+}
+
+function takeAddresses(call: Call, most: number): number {
+  const { argument } = call.operation;
+  const addresses = argument === undefined ? undefined : decodeAddresses(argument);
+  if (addresses === undefined || addresses.length === 0 || addresses.length > most) return FAULT_ARGUMENT;
+  call.addresses = addresses;
+  return 0;
+}
+
+function takeListenAddress(call: Call): number {
+  const { argument } = call.operation;
+  const address = argument === undefined ? undefined : decodeAddress(argument);
+  if (address === undefined) return FAULT_ARGUMENT;
+  call.addresses = [address];
+  return 0;
+}
+
+/** The argument of SEND_MESSAGE: length of the address (u32), the address padded to 4 bytes, parts. */
+function takeMessage(call: Call, tables: Tables): number {
+  const { argument } = call.operation;
+  if (argument === undefined || argument.byteLength < 4) return FAULT_ARGUMENT;
+  const length = new DataView(argument.buffer, argument.byteOffset).getUint32(0, true);
+  const start = 4 + ((length + 3) & ~3);
+  if (start > argument.byteLength) return FAULT_ARGUMENT;
+  if (length > 0) {
+    const address = decodeAddress(argument.subarray(4, 4 + length));
+    if (address === undefined) return FAULT_ARGUMENT;
+    call.addresses = [address];
+  }
+  return takeParts(call, tables, argument.subarray(start));
+}
+
 function takeOne(call: Call, tables: Tables): number {
   const { blockId, offset, length } = call.operation;
   return holdDescriptor(call, tables) || takeRanges(call, tables.blocks, [[blockId, offset, length]]);
 }
 
-function takeParts(call: Call, tables: Tables): number {
-  const { argument } = call.operation;
+function takeParts(call: Call, tables: Tables, argument: Uint8Array | undefined): number {
   if (argument === undefined || argument.byteLength % PART_BYTES !== 0) return FAULT_ARGUMENT;
   const count = argument.byteLength / PART_BYTES;
   if (count > PARTS_MAX) return FAULT_ARGUMENT;
@@ -110,7 +177,7 @@ function takeRanges(call: Call, blocks: BlockTable, ranges: readonly (readonly [
 function enterLane(call: Call, direction: 'reading' | 'writing'): number {
   const descriptor = call.descriptor!;
   const appends = direction === 'writing' && (descriptor.flags & O_APPEND) !== 0;
-  if (call.operation.position < 0 || appends || descriptor.patientFd !== undefined) {
+  if (call.operation.position < 0 || appends || descriptor.patientFd !== undefined || descriptor.channel !== undefined) {
     call.lane = descriptor[direction];
     call.lane.push(call);
   }

@@ -7,6 +7,7 @@
  */
 import { NONE } from '../../op.js';
 import type { Operation } from '../../op.js';
+import type { SocketAddress } from './address.js';
 import type { Descriptor } from './descriptors.js';
 
 export const WAITING = 0;
@@ -40,6 +41,9 @@ export class Call {
   extra = 0;
   value = 0;
   status: Float64Array | undefined = undefined;
+  /** Addresses that it goes to; after a RECEIVE_MESSAGE the sender, encoded. */
+  addresses: readonly SocketAddress[] = [];
+  sender: Uint8Array | undefined = undefined;
 
   constructor(operation: Operation<unknown>) {
     this.operation = operation;

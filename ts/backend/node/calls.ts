@@ -15,7 +15,7 @@ import type { Call } from './call.js';
 
 // Taken once: what somebody puts into `node:fs` later does not see the data.
 const { close, closeSync, constants, fdatasync, fstat, fstatSync, fsync, ftruncate, ftruncateSync } = fs;
-const { lstat, open, read, readv, stat, write, writev } = fs;
+const { lstat, open, openSync, read, readFileSync, readv, stat, write, writev } = fs;
 
 const EIO = -5;
 const EBADF = -9;
@@ -83,15 +83,38 @@ export function startOpen(call: Call, opened: (descriptor: Descriptor) => void, 
   });
 }
 
-/** Close an open file; the result is the one of the descriptor that the caller knows. */
-export function closeFile({ fd, patientFd }: Descriptor, report: Report): void {
+/**
+ * Take in a descriptor that somebody else goes on owning. Node cannot duplicate one: a pipe or terminal is opened once
+ * more, so that nothing waits on it, and a file is used as it is. `-errno` for what is neither, and for sockets.
+ */
+export function borrow(fd: number): Descriptor | number {
+  try {
+    const status = fstatSync(fd);
+    if (status.isSocket()) return EOPNOTSUPP;
+    const flags = Number.parseInt(/^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '0', 8);
+    const wanted = (flags & ACCESS_MODE) | constants.O_NONBLOCK | constants.O_NOCTTY;
+    const patientFd = mayWait(fd) ? openSync(`/proc/self/fd/${fd}`, wanted) : undefined;
+    const descriptor = new Descriptor(fd, flags, patientFd);
+    descriptor.isBorrowed = true;
+    return descriptor;
+  } catch (error) {
+    return errnoOf(error);
+  }
+}
+
+/** Close an open file or socket; the result is the one of the descriptor that the caller knows. */
+export function closeFile({ fd, patientFd, channel, isBorrowed }: Descriptor, report: Report): void {
+  if (channel !== undefined) return channel.close(() => report(0));
   if (patientFd !== undefined && patientFd !== fd) close(patientFd);
-  close(fd, answer(report));
+  if (isBorrowed) report(0);
+  else close(fd, answer(report));
 }
 
 /** Close an open file now, whatever it says. */
-export function closeFileSync({ fd, patientFd }: Descriptor): void {
-  for (const each of new Set([fd, patientFd ?? fd])) {
+export function closeFileSync({ fd, patientFd, channel, isBorrowed }: Descriptor): void {
+  if (channel !== undefined) return channel.close(() => {});
+  for (const each of new Set(isBorrowed ? [patientFd ?? -1] : [fd, patientFd ?? fd])) {
+    if (each < 0) continue;
     try {
       closeSync(each);
     } catch {

@@ -3,6 +3,7 @@
  * the table as soon as its close is encoded; the file itself is closed when the last call that holds it has finished.
  */
 import type { Call, Lane } from './call.js';
+import type { Channel } from './channel.js';
 
 const INDEX_BITS = 20;
 const INDEX_MASK = (1 << INDEX_BITS) - 1;
@@ -14,6 +15,10 @@ export class Descriptor {
   readonly flags: number;
   /** A non-blocking descriptor of a pipe or terminal, on which a read or write never waits; most often a second one. */
   readonly patientFd: number | undefined;
+  /** Where it is a socket. */
+  channel: Channel | undefined = undefined;
+  /** The descriptor is somebody else's: it is not closed with this one. */
+  isBorrowed = false;
   readonly reading: Lane = [];
   readonly writing: Lane = [];
   /** Calls that use the file now. */
@@ -27,6 +32,12 @@ export class Descriptor {
     this.fd = fd;
     this.flags = flags;
     this.patientFd = patientFd;
+  }
+
+  static ofChannel(channel: Channel): Descriptor {
+    const descriptor = new Descriptor(channel.fd, 0, undefined);
+    descriptor.channel = channel;
+    return descriptor;
   }
 }
 

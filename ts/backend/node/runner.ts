@@ -8,6 +8,8 @@ import { NONE, Opcode, SELECTED, UNREF } from '../../op.js';
 import { FINISHED, OUT, WAITING } from './call.js';
 import { EAGAIN, STARTERS, closeFile, closeFileSync, errnoOf, startOpen } from './calls.js';
 import { Clock } from './clock.js';
+import { breakOff, startSocket } from './sockets.js';
+import type { Ends } from './sockets.js';
 import type { Tables } from './accept.js';
 import type { Call } from './call.js';
 import type { Descriptor } from './descriptors.js';
@@ -32,6 +34,10 @@ export class Runner {
   readonly #fresh = new Fifo<Call>();
   /** To be begun as soon as fewer than `CALLS_MAX` are out. */
   readonly #backlog = new Fifo<Call>();
+  readonly #socketEnds: Ends = {
+    finish: (call, result) => this.#finish(call, result),
+    opened: (call, descriptor) => this.#opened(call, descriptor, (result) => this.#finish(call, result)),
+  };
   #flushDue = false;
   #feeding = false;
   #abandoned = false;
@@ -74,7 +80,7 @@ export class Runner {
     if (call.operation.opcode === Opcode.CLOSE) return;
     call.isUnwanted = true;
     if (call.state === WAITING) this.withdrawn += 1;
-    else if (call.stop === undefined) return;
+    else if (call.stop === undefined) return call.state === OUT ? breakOff(call) : undefined;
     call.stop?.();
     this.#finish(call, ECANCELED);
   }
@@ -109,6 +115,10 @@ export class Runner {
   #begin(call: Call): void {
     const { opcode, target, length } = call.operation;
     call.state = OUT;
+    if (startSocket(call, this.#tables.blocks, this.#socketEnds)) {
+      this.begun += 1;
+      return;
+    }
     if (opcode === Opcode.READ_SELECT && call.block === NONE) {
       const selected = this.#tables.blocks.select(target, length);
       if (selected === undefined) return this.#finish(call, ENOBUFS);
@@ -127,17 +137,17 @@ export class Runner {
   #start(call: Call): void {
     const report = (result: number): void => this.#report(call, result);
     const { opcode } = call.operation;
-    if (opcode === Opcode.OPEN) startOpen(call, (descriptor) => this.#opened(call, descriptor), report);
+    if (opcode === Opcode.OPEN) startOpen(call, (descriptor) => this.#opened(call, descriptor, report), report);
     else if (opcode === Opcode.CLOSE) closeFile(call.descriptor!, report);
     else STARTERS[opcode]!(call, report);
   }
 
-  #opened(call: Call, descriptor: Descriptor): void {
+  #opened(call: Call, descriptor: Descriptor, finish: (result: number) => void): void {
     const id = this.#abandoned ? undefined : this.#tables.descriptors.add(descriptor);
-    if (id === undefined) return closeFile(descriptor, () => this.#report(call, ENFILE));
+    if (id === undefined) return closeFile(descriptor, () => finish(ENFILE));
     call.value = id;
     call.extra = descriptor.fd;
-    this.#report(call, 0);
+    finish(0);
   }
 
   #startTimeout(call: Call): void {

@@ -1,0 +1,158 @@
+/**
+ * What of a stream lives on while something is in flight: its descriptor, its `Intake`, the turns of its writes, and the
+ * order of its end. A `Stream` refers to its channel and never the other way, so that a forgotten one can be collected.
+ *
+ * States: open -> closing (reads fail, what is armed is drained; writes that were called finish, unless it is
+ * destroyed) -> closed (CLOSE, which the core orders behind what is in flight).
+ */
+import { STREAM } from './errors.js';
+import { refusal } from './inflight.js';
+import { Opcode, Operation, UNREF } from './op.js';
+import type { CancelOptions } from './op.js';
+import type { Proactor, Resident } from './proactor.js';
+import { Intake } from './read/intake.js';
+import type { StreamTarget } from './stream-writer.js';
+import { Turns } from './transfer.js';
+import type { Turn, WriteCodes } from './transfer.js';
+import { isBeingClosed } from './unclosed.js';
+import type { Unclosed } from './unclosed.js';
+
+/** How its bytes are moved: RECEIVE and SEND, or READ and WRITE. */
+export type StreamKind = 'socket' | 'pipe';
+
+const CODES: Readonly<Record<StreamKind, WriteCodes>> = {
+  // The message's argument begins with the length of an address: none.
+  socket: { single: Opcode.SEND, vectored: Opcode.SEND_MESSAGE, header: 4, endpoint: STREAM },
+  pipe: { single: Opcode.WRITE, vectored: Opcode.WRITEV, header: 0, endpoint: STREAM },
+};
+
+const POLLOUT = 4;
+const SHUT_WRITE = 1;
+const ENOTCONN = -107;
+
+/** SHUTDOWN, in its turn. */
+class Ending extends Operation<void> {
+  readonly #channel: Channel;
+
+  constructor(channel: Channel) {
+    // ENOTCONN: the peer is gone; that ends it, too.
+    super(Opcode.SHUTDOWN, (operation, { result }) => (result < 0 && result !== ENOTCONN ? operation.failure(result) : undefined));
+    this.#channel = channel;
+    this.target = SHUT_WRITE;
+  }
+
+  begin(): void {
+    this.#channel.begin(this);
+  }
+
+  override succeed(): void {
+    super.succeed(undefined);
+    this.#channel.turns.passed(this as unknown as Turn);
+  }
+
+  override fail(failure: () => Error): void {
+    super.fail(failure);
+    this.#channel.turns.passed(this as unknown as Turn);
+  }
+}
+
+export class Channel implements StreamTarget, Unclosed, Resident {
+  readonly proactor: Proactor;
+  readonly descriptor: number;
+  readonly fd: number;
+  readonly kind: StreamKind;
+  readonly codes: WriteCodes;
+  readonly intake: Intake;
+  readonly turns = new Turns();
+  #options = 0;
+  #poll: Operation<void> | undefined = undefined;
+  #closed: Promise<void> | undefined = undefined;
+
+  constructor(proactor: Proactor, descriptor: number, fd: number, kind: StreamKind) {
+    this.proactor = proactor;
+    this.descriptor = descriptor;
+    this.fd = fd;
+    this.kind = kind;
+    this.codes = CODES[kind];
+    this.intake = new Intake(proactor, descriptor, kind === 'socket' ? Opcode.RECEIVE_SELECT : Opcode.READ_SELECT);
+    proactor.residents.add(this);
+  }
+
+  get host(): Proactor {
+    return this.proactor;
+  }
+
+  get closed(): boolean {
+    return this.#closed !== undefined;
+  }
+
+  admit<T>(operation: Operation<T>, options: CancelOptions | undefined): void {
+    operation.descriptor = this.descriptor;
+    if (this.#options !== 0) operation.options = this.#options;
+    const refused = refusal(options, operation.syscall, !this.closed && this.proactor.open);
+    if (refused !== undefined) operation.refuse(() => refused);
+    else this.proactor.watch(operation, options);
+  }
+
+  begin<T>(operation: Operation<T>): void {
+    this.proactor.start(operation);
+  }
+
+  readonly awaitWritable = (then: () => void): void => {
+    const poll = new Operation<void>(Opcode.POLL, () => undefined);
+    poll.descriptor = this.descriptor;
+    poll.target = POLLOUT;
+    poll.options = this.#options;
+    poll.onSettled = () => {
+      this.#poll = undefined;
+      then();
+    };
+    this.#poll = poll;
+    this.proactor.start(poll);
+  };
+
+  shutdown(options?: CancelOptions): Promise<void> {
+    const ending = new Ending(this);
+    this.admit(ending, options);
+    if (!ending.settled) this.turns.enter(ending as unknown as Turn);
+    return ending.promise;
+  }
+
+  finish(): Promise<void> {
+    if (this.closed) return this.close();
+    return this.kind === 'socket' ? this.shutdown() : this.close();
+  }
+
+  keepAlive(on: boolean): void {
+    this.#options = on ? 0 : UNREF;
+    this.intake.setOptions(this.#options);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  destroy(): Promise<void> {
+    const closed = this.close();
+    for (const turn of this.turns.all().toReversed()) this.proactor.cancel(turn, 'closed');
+    return closed;
+  }
+
+  /** The proactor is being closed. */
+  leave(): void {
+    this.close().catch(() => {}); // whoever closes the stream is told
+  }
+
+  async #close(): Promise<void> {
+    isBeingClosed(this);
+    this.proactor.residents.delete(this);
+    await Promise.all([this.intake.close(), this.turns.idle()]);
+    if (this.#poll !== undefined) this.proactor.cancel(this.#poll, 'closed');
+    if (this.proactor.ended) return; // it has closed its descriptors itself
+    const operation = new Operation<void>(Opcode.CLOSE, (op, { result }) => (result < 0 ? op.failure(result) : undefined));
+    operation.descriptor = this.descriptor;
+    this.proactor.start(operation);
+    await operation.promise;
+  }
+}

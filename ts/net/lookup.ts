@@ -1,0 +1,91 @@
+/**
+ * Host names to addresses, by Node's `dns.lookup` or a function of the program's in its place. A lookup cannot be
+ * stopped; when its signal aborts or its time is over, its answer is ignored.
+ */
+import { abortError, argumentTypeError, argumentValueError, timeoutError } from '../errors.js';
+import type { CancelOptions } from '../op.js';
+import { versionOf } from './address.js';
+import { invalidAddress } from './arguments.js';
+
+export interface LookupAddress {
+  readonly address: string;
+  readonly family: number;
+}
+
+/** Like `dns.lookup`: asked with `all: true`; may answer one address or a list. */
+export type LookupFunction = (
+  hostname: string,
+  options: { readonly family: number; readonly hints: number; readonly all: true },
+  callback: (error: Error | null, addresses: string | readonly LookupAddress[], family?: number) => void,
+) => void;
+
+export interface LookupOptions {
+  /** 4 or 6 for addresses of this version only. */
+  readonly family?: 0 | 4 | 6 | 'IPv4' | 'IPv6' | undefined;
+  /** Flags of `dns.lookup`. */
+  readonly hints?: number | undefined;
+  /** Asked instead of `dns.lookup`. */
+  readonly lookup?: LookupFunction | undefined;
+}
+
+export interface LookupPlan {
+  readonly family: 0 | 4 | 6;
+  /** Undefined: what Node takes for this version. */
+  readonly hints: number | undefined;
+  /** Undefined: the system's. */
+  readonly lookup: LookupFunction | undefined;
+}
+
+export function checkLookup(options: LookupOptions): LookupPlan {
+  const { family, hints, lookup } = options;
+  if (lookup !== undefined && typeof lookup !== 'function') {
+    throw argumentTypeError('options.lookup', 'of type function', lookup);
+  }
+  if (hints !== undefined && typeof hints !== 'number') throw argumentTypeError('options.hints', 'of type number', hints);
+  return { family: versionNumber(family), hints, lookup };
+}
+
+function versionNumber(family: unknown): 0 | 4 | 6 {
+  if (family === undefined || family === null || family === 0) return 0;
+  if (family === 4 || family === 'IPv4') return 4;
+  if (family === 6 || family === 'IPv6') return 6;
+  throw argumentValueError('options.family', 'must be one of: 0, 4, 6', family);
+}
+
+/** The addresses of a host, at least one; an address stands for itself. */
+export async function addressesOf(host: string, plan: LookupPlan, limits: CancelOptions): Promise<readonly string[]> {
+  if (versionOf(host) !== 0) return [host];
+  const answered = await within(limits, ask(host, plan));
+  const wrong = answered.find((address) => versionOf(address) === 0);
+  if (wrong !== undefined || answered.length === 0) throw invalidAddress(wrong);
+  const fitting = plan.family === 0 ? answered : answered.filter((address) => versionOf(address) === plan.family);
+  return fitting.length > 0 ? fitting : answered;
+}
+
+async function ask(host: string, { family, hints, lookup }: LookupPlan): Promise<readonly string[]> {
+  // Loaded when it is first needed: it opens a resolver.
+  const { ADDRCONFIG, lookup: systemLookup } = await import('node:dns');
+  const options = { family, hints: hints ?? (family === 0 ? ADDRCONFIG : 0), all: true } as const;
+  return new Promise((resolve, reject) => {
+    (lookup ?? systemLookup)(host, options, (error, found) => {
+      if (error) reject(error);
+      else resolve(typeof found === 'string' ? [found] : found.map(({ address }) => address));
+    });
+  });
+}
+
+/** The promise's result, unless the signal aborts or the time is over before it. */
+async function within<T>({ signal, timeout }: CancelOptions, promise: Promise<T>): Promise<T> {
+  if (signal === undefined && timeout === undefined) return promise;
+  const ended = Promise.withResolvers<never>();
+  const onAbort = (): void => ended.reject(abortError(signal?.reason));
+  const timer = timeout === undefined ? undefined : setTimeout(() => ended.reject(timeoutError('connect')), timeout);
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener('abort', onAbort);
+  try {
+    return await Promise.race([promise, ended.promise]);
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+  }
+}

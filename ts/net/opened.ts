@@ -1,0 +1,61 @@
+/**
+ * Descriptors that an op brought: how they arrive, and how one that nobody wants goes away. Used by everything that makes
+ * sockets.
+ */
+import { systemError } from '../errors.js';
+import type { Endpoint } from '../errors.js';
+import { Failure, Opcode, Operation } from '../op.js';
+import type { Completion } from '../op.js';
+import type { Proactor } from '../proactor.js';
+import { encodeInternet, encodeUnix } from './address.js';
+
+/** An open socket: its number with the proactor, and with the system. */
+export interface Opened {
+  readonly descriptor: number;
+  readonly fd: number;
+}
+
+/** Where a socket goes: as an argument has it, and as an error says it. */
+export interface Target {
+  readonly encoded: Uint8Array;
+  readonly endpoint: Endpoint;
+}
+
+const EINVAL = -22;
+
+/** An address, not a name. An error does not name port 0, which stands for any. */
+export function internetTarget(address: string, port: number): Target {
+  return { encoded: encodeInternet(address, port)!, endpoint: port === 0 ? { address } : { address, port } };
+}
+
+/** A Unix socket's path or abstract name; fails as the system does for a name that cannot be. */
+export function unixTarget(path: string, syscall: string): Target {
+  const endpoint = { address: path };
+  const encoded = encodeUnix(path);
+  if (encoded === undefined) throw systemError(EINVAL, syscall, undefined, endpoint);
+  return { encoded, endpoint };
+}
+
+/** The `finish` of ops that end with a descriptor. */
+export function opened(operation: Operation<Opened>, completion: Completion): Opened | Failure {
+  const { result, value, extra } = completion;
+  return result < 0 ? operation.failure(result) : { descriptor: value, fd: extra };
+}
+
+/** Errnos of `bind(2)` that a `connect(2)` does not give: EACCES, EADDRINUSE, EADDRNOTAVAIL. */
+const BIND_ERRORS = new Set([-13, -98, -99]);
+
+/** The failure of a connect that failed in binding to its local address, if it did. */
+export function bindFailure(result: number, local: Target): Failure | undefined {
+  if (!BIND_ERRORS.has(result)) return undefined;
+  return new Failure(() => systemError(result, 'bind', undefined, local.endpoint));
+}
+
+/** Close what nobody got; nobody is told when that fails. */
+export function closeOpened(proactor: Proactor, descriptor: number): Promise<void> {
+  const operation = new Operation<void>(Opcode.CLOSE, () => {});
+  operation.descriptor = descriptor;
+  if (proactor.ended) return Promise.resolve(); // it has closed its descriptors itself
+  proactor.start(operation);
+  return operation.promise.catch(() => {});
+}

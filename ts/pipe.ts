@@ -1,0 +1,70 @@
+/**
+ * Pipes, FIFOs and terminals as streams: by a descriptor that the process has (it keeps its own: the pipe has a
+ * duplicate), or by path.
+ */
+import { argumentTypeError, checkInteger, systemError } from './errors.js';
+import { traced } from './deferred.js';
+import { Opcode, Operation } from './op.js';
+import type { CancelOptions } from './op.js';
+import { openFlags, pathBytes, pathText } from './path.js';
+import type { PathLike } from './path.js';
+import { Proactor } from './proactor.js';
+import { checkCancelOptions } from './read/read.js';
+import { Stream } from './stream.js';
+
+export interface PipeOptions extends CancelOptions {
+  /** Of a path, Node's flags: `'r'`, `'w'`, `'r+'` …, or a number of `fs.constants.O_*`. `'r'` where not given. */
+  readonly flags?: string | number | undefined;
+  readonly proactor?: Proactor | undefined;
+}
+
+interface Opened {
+  readonly descriptor: number;
+  readonly fd: number;
+}
+
+const FD_MAX = 2 ** 31 - 1;
+const MODE_DEFAULT = 0o666;
+
+export class Pipe extends Stream {
+  /** Undefined when it was made of a descriptor. */
+  readonly path: string | undefined;
+
+  /** Used by `pipe`. */
+  constructor(proactor: Proactor, { descriptor, fd }: Opened, path: string | undefined) {
+    super(proactor, descriptor, fd, 'pipe');
+    this.path = path;
+  }
+}
+
+/**
+ * A pipe, a FIFO or a terminal as a stream. Opening a FIFO waits for its other side, as `open(2)` does.
+ * @param source a descriptor (0 is standard input), or a path as Node takes it
+ * @param flags of a path: Node's flags, or options
+ * @example
+ * await using input = await pipe(0);
+ * for await (const bytes of input.allocator()) hash.update(bytes.data);
+ */
+export async function pipe(source: number | PathLike, flags?: string | number | PipeOptions): Promise<Pipe> {
+  const options: PipeOptions = typeof flags === 'object' && flags !== null ? flags : { flags };
+  const cancel = checkCancelOptions(options);
+  const proactor = options.proactor ?? Proactor.current();
+  if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
+  if (typeof source === 'number') return adopted(proactor, checkInteger('fd', source, 0, FD_MAX));
+  const bits = openFlags(options.flags);
+  const path = pathText(source);
+  const operation = new Operation<Opened>(Opcode.OPEN, (op, { result, value, extra }) =>
+    result < 0 ? op.failure(result) : { descriptor: value, fd: extra },
+  );
+  operation.argument = pathBytes(source, bits);
+  operation.path = path;
+  operation.flags = bits;
+  operation.target = MODE_DEFAULT;
+  return new Pipe(proactor, await traced(proactor.submit(operation, cancel).promise), path);
+}
+
+function adopted(proactor: Proactor, fd: number): Pipe {
+  const own = proactor.backend.adopt(fd);
+  if (typeof own === 'number') throw systemError(own, 'dup');
+  return new Pipe(proactor, own, undefined);
+}

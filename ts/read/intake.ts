@@ -1,0 +1,280 @@
+/**
+ * What the kernel delivers of one stream, and which read gets it.
+ *
+ * The invariant: each byte that the kernel delivered is given exactly once, in order, to whichever read is first, of
+ * whatever style; also after an abort, a change of style, an empty group, a stop for back-pressure, and close. So what
+ * arrives belongs to the stream: it goes to the first read, if one waits, else to the `Stash`. Reads are a queue, and
+ * only the first of them asks for anything.
+ *
+ * A read is told to get memory (`landing.arm`) when it is the first, and says when it has it (`ready`). With a block of
+ * its own it takes what is stashed (a copy), or is given to the kernel (*direct*). Without one it takes the blocks that
+ * the kernel chose: for it one operation over the group is *armed*, which goes on delivering (multishot). The states of
+ * this are in `flow.ts`.
+ *
+ * Beside the flow stands the end: the result (0, or an error) that every read gets once the stash is empty. A read that
+ * is aborted leaves the queue at once; when it is direct, its own completion decides.
+ *
+ * Who calls: `StreamSource` (reads), the group (`wake`, `spill`), `Channel` (`close`, `setOptions`).
+ */
+import { closedError } from '../errors.js';
+import type { Block } from '../memory/block.js';
+import type { GroupUser } from '../memory/group.js';
+import { giveBack } from '../memory/loan.js';
+import type { Landing } from '../memory/size-class.js';
+import { ECANCELED, MULTISHOT, Opcode, SELECTED } from '../op.js';
+import type { CancelOptions, Completion } from '../op.js';
+import type { Proactor } from '../proactor.js';
+import { verdictOf } from './flow.js';
+import type { Flow } from './flow.js';
+import { Stash } from './stash.js';
+import { Inquiry, StreamRead, StreamReads } from './stream-read.js';
+import type { Inquirer, ReadQueue } from './stream-read.js';
+
+const POLLIN = 1;
+
+export class Intake implements GroupUser, ReadQueue, Inquirer {
+  readonly #host: Proactor;
+  readonly #descriptor: number;
+  readonly #select: number;
+  readonly #reads = new StreamReads();
+  readonly #stash: Stash;
+  readonly #progress = (completion: Completion): void => this.#delivered(completion);
+  #flow: Flow = 'idle';
+  #inquiry: Inquiry | undefined = undefined;
+  #direct: StreamRead | undefined = undefined;
+  #end: number | undefined = undefined;
+  /** False once the descriptor was found to answer one at a time only. */
+  #multishot = true;
+  #options = 0;
+  #closed = false;
+  #pumping = false;
+  #onDrained: (() => void) | undefined = undefined;
+
+  /** `select`: the opcode by which the kernel chooses the block. */
+  constructor(host: Proactor, descriptor: number, select: number) {
+    this.#host = host;
+    this.#descriptor = descriptor;
+    this.#select = select;
+    this.#stash = new Stash(host, this);
+  }
+
+  get flow(): Flow {
+    return this.#flow;
+  }
+
+  read(landing: Landing, options: CancelOptions | undefined, holder: object): StreamRead {
+    const read = new StreamRead(this, landing, this.#descriptor);
+    if (this.#options !== 0) read.options = this.#options;
+    this.#host.tracer?.mark(read);
+    this.#reads.push(read, holder);
+    if (options !== undefined) this.#host.watch(read, options);
+    this.#pump();
+    return read;
+  }
+
+  /** Option bits of what is begun from here on; the armed operation is begun again. */
+  setOptions(options: number): void {
+    this.#options = options;
+    this.#stop();
+  }
+
+  /** Begin nothing more; resolves when nothing is in flight. Reads that wait fail, what is stashed is given up. */
+  close(): Promise<void> {
+    this.#closed = true;
+    this.#leaveGroup();
+    this.#stash.clear();
+    this.#pump();
+    if (this.#direct !== undefined) this.#host.cancel(this.#direct, 'closed');
+    if (this.#inquiry !== undefined) this.#host.cancel(this.#inquiry, 'closed');
+    return new Promise((resolve) => {
+      this.#onDrained = resolve;
+      this.#announce();
+    });
+  }
+
+  ready(): void {
+    this.#pump();
+  }
+
+  answered(read: StreamRead, completion: Completion): void {
+    this.#direct = undefined;
+    this.#flow = 'idle';
+    const verdict = verdictOf(completion.result, false);
+    const goesOn = verdict === 'not ready' || verdict === 'again';
+    if (goesOn && read.cancelCause === undefined) {
+      read.slot = -1; // it waits again
+      if (verdict === 'not ready') this.#poll();
+    } else {
+      this.#reads.shift();
+      if (verdict === 'end') this.#end = completion.result;
+      if (goesOn) completion.result = ECANCELED;
+      read.finishWith(completion);
+    }
+    this.#changed();
+  }
+
+  failed(read: StreamRead): void {
+    if (read === this.#direct) {
+      this.#direct = undefined;
+      this.#flow = 'idle';
+    }
+    this.#changed();
+  }
+
+  over(inquiry: Inquiry, result: number, flags: number, id: number): void {
+    const wasPolling = this.#flow === 'polling';
+    this.#inquiry = undefined;
+    this.#flow = 'idle';
+    const block = (flags & SELECTED) !== 0 ? this.#host.streamGroup.chosen(id) : inquiry.block;
+    if (block !== undefined && result > 0) this.#arrived(block, result);
+    else if (block !== undefined) giveBack(block);
+    if (result < 0 || (result === 0 && !wasPolling)) this.#ended(result, (inquiry.flags & MULTISHOT) !== 0);
+    this.#changed();
+  }
+
+  wake(): void {
+    if (this.#flow !== 'waiting') return;
+    this.#flow = 'idle';
+    this.#pump();
+  }
+
+  spill(): void {
+    this.#stash.spill();
+  }
+
+  #changed(): void {
+    this.#pump();
+    if (this.#onDrained !== undefined) this.#announce();
+  }
+
+  #announce(): void {
+    if (this.#inquiry === undefined && this.#direct === undefined) this.#onDrained?.();
+  }
+
+  /** A completion of the multishot that is not its last. */
+  #delivered({ result, block }: Completion): void {
+    this.#arrived(this.#host.streamGroup.chosen(block), result);
+    if (this.#reads.length > 0) this.#pump();
+    if (this.#stash.isFull) this.#stop();
+  }
+
+  /** Bytes came: the first read's, if it takes them as they are. */
+  #arrived(block: Block, length: number): void {
+    const read = this.#reads.first();
+    if (this.#closed) giveBack(block);
+    else if (read?.isReady && read.block === undefined && this.#stash.isEmpty && length <= read.length) {
+      read.block = block;
+      this.#reads.answerFirst(length);
+    } else this.#stash.push(block, length);
+  }
+
+  /** The operation over the group will deliver nothing more. */
+  #ended(result: number, wasMultishot: boolean): void {
+    const verdict = verdictOf(result, wasMultishot);
+    if (verdict === 'end') this.#end = result;
+    else if (verdict === 'empty') this.#host.streamGroup.denied();
+    else if (verdict === 'not ready') this.#poll();
+    else if (verdict === 'one shot') this.#multishot = false;
+    else if (verdict === 'failed') this.#reads.answerFirst(result);
+  }
+
+  #pump(): void {
+    if (this.#pumping) return; // a program's own buffer or allocator called
+    this.#pumping = true;
+    try {
+      for (let read = this.#reads.first(); read !== undefined && this.#serve(read); read = this.#reads.first());
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  /** Do for the first read what can be done; whether there may be more to do. */
+  #serve(read: StreamRead): boolean {
+    if (read === this.#direct) return false;
+    if (this.#closed || !this.#host.open) read.refuse(() => closedError('read'));
+    else if (!read.isArmed) this.#arm(read);
+    else if (!read.isReady) return false; // it waits for memory
+    else if (!this.#stash.isEmpty) this.#giveStashed(read);
+    else if (this.#end !== undefined) this.#reads.answerFirst(this.#end);
+    else {
+      this.#ask(read);
+      return this.#flow === 'idle';
+    }
+    return true;
+  }
+
+  #arm(read: StreamRead): void {
+    read.isArmed = true;
+    try {
+      read.landing!.arm(read);
+    } catch (error) {
+      read.refuse(() => error as Error); // no memory to be had
+    }
+  }
+
+  #giveStashed(read: StreamRead): void {
+    const { block, offset, length } = read;
+    if (block !== undefined) {
+      const copied = this.#stash.copyTo(new Uint8Array(block.memory!, offset, length));
+      return this.#reads.answerFirst(copied);
+    }
+    const chunk = this.#stash.shift(length);
+    read.block = chunk.block;
+    if (chunk.offset !== 0) read.offset = chunk.offset;
+    this.#reads.answerFirst(chunk.length);
+  }
+
+  /** Ask the kernel on behalf of the first read. */
+  #ask(read: StreamRead): void {
+    const takesChunks = read.block === undefined;
+    if (this.#flow === 'armed' && !takesChunks) this.#stop();
+    if (this.#flow === 'waiting' && !takesChunks) this.#leaveGroup();
+    if (this.#flow !== 'idle') return;
+    if (takesChunks) this.#armGroup(read.length);
+    else {
+      this.#flow = 'direct';
+      this.#direct = read;
+      this.#host.start(read);
+    }
+  }
+
+  #armGroup(most: number): void {
+    const group = this.#host.streamGroup;
+    const block = group.selects ? undefined : group.take();
+    if (group.selects ? !group.prepare() : block === undefined) {
+      this.#flow = 'waiting';
+      return group.wait(this);
+    }
+    const inquiry = new Inquiry(group.selects ? this.#select : Opcode.READ, this, this.#descriptor, group.number);
+    inquiry.block = block;
+    if (this.#multishot && group.selects && most >= group.size) {
+      inquiry.flags = MULTISHOT;
+      inquiry.progress = this.#progress;
+    } else inquiry.length = Math.min(most, group.size);
+    this.#begin(inquiry, 'armed');
+  }
+
+  #poll(): void {
+    if (this.#closed) return;
+    this.#begin(new Inquiry(Opcode.POLL, this, this.#descriptor, POLLIN), 'polling');
+  }
+
+  #begin(inquiry: Inquiry, flow: Flow): void {
+    this.#flow = flow;
+    this.#inquiry = inquiry;
+    if (this.#options !== 0) inquiry.options = this.#options;
+    this.#host.start(inquiry);
+  }
+
+  #stop(): void {
+    if (this.#flow !== 'armed') return;
+    this.#flow = 'stopping';
+    this.#host.cancel(this.#inquiry!, 'closed');
+  }
+
+  #leaveGroup(): void {
+    if (this.#flow !== 'waiting') return;
+    this.#flow = 'idle';
+    this.#host.streamGroup.leave(this);
+  }
+}

@@ -1,0 +1,162 @@
+/** What an intake deals with: reads that wait for their turn, and what it asks of the kernel by itself. */
+import { STREAM } from '../errors.js';
+import { Fifo } from '../fifo.js';
+import { Bytes } from '../memory/bytes.js';
+import { giveBack } from '../memory/loan.js';
+import type { Landing, ReadOperation } from '../memory/size-class.js';
+import { ECANCELED, NONE, Opcode, Operation } from '../op.js';
+import type { Completion, Failure } from '../op.js';
+import type { Proactor } from '../proactor.js';
+
+/** Whom a stream's reads tell. */
+export interface ReadQueue {
+  /** The read has its memory, or needs none. */
+  ready(read: StreamRead): void;
+  /** The kernel has answered the read. */
+  answered(read: StreamRead, completion: Completion): void;
+  /** The read has failed: perhaps by its signal, while it waited. */
+  failed(read: StreamRead): void;
+}
+
+function land(operation: ReadOperation, completion: Completion): Bytes | null | Failure {
+  return operation.landing!.land(operation, completion);
+}
+
+/** A read of a stream, from its call to its end. In the kernel it is only while it is *direct*. */
+export class StreamRead extends Operation<Bytes | null> {
+  readonly #queue: ReadQueue;
+  /** It is the first and was told to get memory. */
+  isArmed = false;
+  /** It has the memory, or needs none. */
+  isReady = false;
+
+  constructor(queue: ReadQueue, landing: Landing, descriptor: number) {
+    super(Opcode.READ, land);
+    this.#queue = queue;
+    this.landing = landing;
+    this.length = landing.length;
+    this.descriptor = descriptor;
+  }
+
+  override launch(): void {
+    this.isReady = true;
+    this.#queue.ready(this);
+  }
+
+  override complete(completion: Completion): void {
+    this.#queue.answered(this, completion);
+  }
+
+  override fail(failure: () => Error): void {
+    super.fail(failure);
+    this.#queue.failed(this);
+  }
+
+  /** End it with this answer. */
+  finishWith(completion: Completion): void {
+    super.complete(completion);
+  }
+}
+
+Object.assign(StreamRead.prototype, { ownBlock: true, endpoint: STREAM });
+
+/** The answer to a read that the kernel did not answer itself; read at once. */
+const answer: Completion = { slot: -1, generation: 0, result: 0, flags: 0, block: NONE, extra: 0, value: 0 };
+
+/** The reads of one stream, in the order of their calls. */
+export class StreamReads {
+  readonly #reads = new Fifo<StreamRead>();
+  /** What must not be collected while reads wait. */
+  holder: object | undefined = undefined;
+
+  get length(): number {
+    return this.#reads.length;
+  }
+
+  push(read: StreamRead, holder: object): void {
+    this.#reads.push(read);
+    this.holder = holder;
+  }
+
+  /** The first that was not ended by its signal. */
+  first(): StreamRead | undefined {
+    let read = this.#reads.peek();
+    for (; read?.settled; read = this.#reads.peek()) this.shift();
+    return read;
+  }
+
+  shift(): void {
+    this.#reads.shift();
+    if (this.#reads.length === 0) this.holder = undefined;
+  }
+
+  /** End the first, if there is one, with this result. */
+  answerFirst(result: number): void {
+    const read = this.first();
+    if (read === undefined) return;
+    this.shift();
+    answer.result = result;
+    read.finishWith(answer);
+  }
+}
+
+/** Style 1 on a stream: no memory is wanted before there are bytes; they come in a block that the kernel chose. */
+export class ChunkLanding implements Landing {
+  readonly length: number;
+  readonly #host: Proactor;
+
+  constructor(host: Proactor, length: number) {
+    this.#host = host;
+    this.length = length;
+  }
+
+  arm(operation: ReadOperation): void {
+    operation.launch(this.#host);
+  }
+
+  land(operation: ReadOperation, { result }: Completion): Bytes | null | Failure {
+    const { block } = operation;
+    if (result < 0) return operation.failure(result);
+    if (block === undefined) return null;
+    const bytes = Bytes.lend(block, operation.offset, result);
+    this.#host.tracer?.watch(bytes, operation.site);
+    return bytes;
+  }
+
+  discard({ block }: ReadOperation): void {
+    if (block !== undefined) giveBack(block);
+  }
+}
+
+/** Whom an inquiry tells. */
+export interface Inquirer {
+  /** Its final completion, or as good as that: it was never begun. */
+  over(inquiry: Inquiry, result: number, flags: number, block: number): void;
+}
+
+function nothing(): null {
+  return null;
+}
+
+/** An operation of the stream's own, for no read in particular. */
+export class Inquiry extends Operation<null> {
+  readonly #inquirer: Inquirer;
+
+  /** `target`: the group it is over, or what it polls for. */
+  constructor(opcode: number, inquirer: Inquirer, descriptor: number, target: number) {
+    super(opcode, nothing);
+    this.#inquirer = inquirer;
+    this.descriptor = descriptor;
+    this.target = target;
+  }
+
+  override complete({ result, flags, block }: Completion): void {
+    this.succeed(null);
+    this.#inquirer.over(this, result, flags, block);
+  }
+
+  override fail(failure: () => Error): void {
+    super.fail(failure);
+    this.#inquirer.over(this, ECANCELED, 0, 0);
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * A stream as the styles read it: in the order of the reads, and at no position. Readers refer to it, and it refers to
+ * the stream, so that a stream lives as long as its readers; what is in flight refers to the `Intake` only.
+ */
+import type { Deferred } from '../deferred.js';
+import { argumentValueError } from '../errors.js';
+import { refusal } from '../inflight.js';
+import type { Bytes } from '../memory/bytes.js';
+import { PoolLanding } from '../memory/pool.js';
+import type { BufferPool } from '../memory/pool.js';
+import type { Landing } from '../memory/size-class.js';
+import { LENGTH_MAX } from '../op.js';
+import type { CancelOptions, Operation } from '../op.js';
+import type { Proactor } from '../proactor.js';
+import type { Intake } from './intake.js';
+import { planOf } from './read.js';
+import type { Plan } from './read.js';
+import type { ReadOptions, ReadSource } from './source.js';
+import { ChunkLanding } from './stream-read.js';
+
+/** What a source needs of its stream. */
+export interface SourceStream {
+  readonly proactor: Proactor;
+  readonly intake: Intake;
+  readonly closed: boolean;
+}
+
+export class StreamSource implements ReadSource {
+  readonly host: Proactor;
+  readonly seekable = false;
+  /** Kept alive. */
+  readonly owner: object;
+  readonly #stream: SourceStream;
+
+  constructor(owner: object, stream: SourceStream) {
+    this.owner = owner;
+    this.host = stream.proactor;
+    this.#stream = stream;
+  }
+
+  get open(): boolean {
+    return !this.#stream.closed && this.host.open;
+  }
+
+  plan(options: ReadOptions | undefined): Plan {
+    const plan = planOf(options);
+    if (plan.position !== undefined) {
+      throw argumentValueError('options.position', 'must not be given: a stream has no positions', plan.position);
+    }
+    const refused = refusal(plan, 'read', this.open);
+    if (refused !== undefined) throw refused;
+    return plan;
+  }
+
+  /** Memory that the library picks is a block of the streams' group, chosen when bytes come; of another pool, before. */
+  pooled(pool: BufferPool, length: number | undefined): Landing {
+    if (pool === this.host.pool) return new ChunkLanding(this.host, length ?? LENGTH_MAX);
+    return new PoolLanding(this.host, pool, length ?? pool.usual);
+  }
+
+  read(landing: Landing, plan: Plan): Deferred<Bytes | null> {
+    return this.#stream.intake.read(landing, plan, this);
+  }
+
+  /** Nothing is read ahead by readers: the stream does so itself. */
+  prefetch(landing: Landing): Deferred<Bytes | null> {
+    return this.#stream.intake.read(landing, undefined, this);
+  }
+
+  claim(): void {
+    // Every read is somebody's.
+  }
+
+  drop(): void {
+    // None is left.
+  }
+
+  watch(read: Deferred<Bytes | null>, options: CancelOptions): void {
+    if (!read.settled) this.host.watch(read as Operation<Bytes | null>, options);
+  }
+}

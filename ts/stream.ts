@@ -1,0 +1,111 @@
+/**
+ * A live stream: a socket or a pipe, read in any of the three styles, written, half-closed and closed. The parent of
+ * `TcpStream`, `UnixStream` and `Pipe`.
+ *
+ * Nothing that is in flight refers to a `Stream`: one that the program forgot can be collected, and is closed then.
+ * What has to live on is its `Channel` (`ts/channel.ts`).
+ */
+import { Channel } from './channel.js';
+import type { StreamKind } from './channel.js';
+import type { File } from './file.js';
+import { sendFile } from './send-file.js';
+import type { SendFileOptions } from './send-file.js';
+import type { CancelOptions } from './op.js';
+import type { Proactor } from './proactor.js';
+import { AllocatorReader } from './read/allocator.js';
+import type { AllocatorOptions } from './read/allocator.js';
+import { HybridReader } from './read/hybrid.js';
+import type { HybridOptions } from './read/hybrid.js';
+import { StreamSource } from './read/stream-source.js';
+import { SubmitReader } from './read/submit.js';
+import type { SubmitterOptions } from './read/submit.js';
+import { StreamWriter } from './stream-writer.js';
+import type { StreamWriterOptions } from './stream-writer.js';
+import { closeWhenCollected } from './unclosed.js';
+
+export type { StreamKind } from './channel.js';
+
+export class Stream implements AsyncDisposable {
+  readonly #channel: Channel;
+  readonly #source: StreamSource;
+
+  /** Used by `connect`, `accept` and `pipe`, which give it a descriptor that is then its own. */
+  constructor(proactor: Proactor, descriptor: number, fd: number, kind: StreamKind) {
+    this.#channel = new Channel(proactor, descriptor, fd, kind);
+    this.#source = new StreamSource(this, this.#channel);
+    closeWhenCollected(this, this.#channel);
+  }
+
+  protected get proactor(): Proactor {
+    return this.#channel.proactor;
+  }
+
+  protected get descriptor(): number {
+    return this.#channel.descriptor;
+  }
+
+  /** The system's number of the stream; -1 once closed. The stream owns it: do not close it. */
+  get fd(): number {
+    return this.closed ? -1 : this.#channel.fd;
+  }
+
+  get closed(): boolean {
+    return this.#channel.closed;
+  }
+
+  /** Style 1: the kernel picks the buffer when bytes come, you borrow it. */
+  allocator(options?: AllocatorOptions): AllocatorReader {
+    return new AllocatorReader(this.#source, options);
+  }
+
+  /** Style 2: your buffer goes to the kernel and comes back. */
+  submitter(options?: SubmitterOptions): SubmitReader {
+    return new SubmitReader(this.#source, options);
+  }
+
+  /** Style 3: one call, the buffer decides. */
+  hybrid(options?: HybridOptions): HybridReader {
+    return new HybridReader(this.#source, options);
+  }
+
+  /** Write to the stream. Writes of all its writers follow each other in the order of their calls. */
+  writer(options?: StreamWriterOptions): StreamWriter {
+    return new StreamWriter(this.#channel, options);
+  }
+
+  /** No more bytes from us, after the writes that were called; the peer's reads end, ours go on. */
+  shutdown(options?: CancelOptions): Promise<void> {
+    return this.#channel.shutdown(options);
+  }
+
+  /** Send what is in a file, block by block, without JavaScript touching it; how many bytes were sent. */
+  sendFile(file: File, options?: SendFileOptions): Promise<number> {
+    return sendFile(file, this.writer(), options);
+  }
+
+  /** Writes that were called finish, reads that wait fail with `ERR_RITSU_CLOSED`. Again gives the same promise. */
+  close(): Promise<void> {
+    return this.#channel.close();
+  }
+
+  /** `close`, and the writes are cancelled, too. */
+  destroy(): Promise<void> {
+    return this.#channel.destroy();
+  }
+
+  /** Reads and writes in flight keep the process alive (the default). */
+  ref(): this {
+    this.#channel.keepAlive(true);
+    return this;
+  }
+
+  /** They do not: those that begin from here on, and the one that is armed for style 1. */
+  unref(): this {
+    this.#channel.keepAlive(false);
+    return this;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,10 @@
+/**
+ * ritsu/streams: readers, writers and streams as what Node's modules and the web know.
+ * @module
+ */
+export { toDuplex } from './duplex.js';
+export type { Connect, ConnectingDuplex, DuplexOptions, StreamDuplex } from './duplex.js';
+export { toReadable, toWritable } from './halves.js';
+export type { HalfOptions } from './halves.js';
+export { toWeb } from './web.js';
+export type { WebPair } from './web.js';

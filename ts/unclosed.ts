@@ -1,0 +1,31 @@
+/**
+ * Resources that the program forgot: when nothing refers to a `File`, a stream or a listener any more and it was not
+ * closed, its descriptor is closed here, with a warning, as Node does for a FileHandle.
+ *
+ * What is given here must not refer to the resource, or that would never be collected. Who calls: the resources, when
+ * they are made and when they are closed.
+ */
+export interface Unclosed {
+  readonly fd: number;
+  close(): Promise<void>;
+}
+
+const registry = new FinalizationRegistry<Unclosed>((unclosed) => {
+  const { fd } = unclosed;
+  const what = fd < 0 ? 'a socket' : `file descriptor ${fd}`; // Node does not tell every socket's
+  process.emitWarning(`closing ${what}, which was collected without having been closed`, {
+    code: 'RITSU_UNCLOSED',
+    type: 'RitsuWarning',
+  });
+  unclosed.close().catch(() => {}); // nobody is left to be told
+});
+
+/** Close it when `resource` has been collected. */
+export function closeWhenCollected(resource: object, unclosed: Unclosed): void {
+  registry.register(resource, unclosed, unclosed);
+}
+
+/** It is being closed by the program. */
+export function isBeingClosed(unclosed: Unclosed): void {
+  registry.unregister(unclosed);
+}
