@@ -11,7 +11,7 @@ const listed = (folder: string): string[] =>
     .map((entry) => join(entry.parentPath, entry.name).slice(root.length));
 
 const decisions = listed('docs/decisions');
-const documents = ['README.md', 'ARCHITECTURE.md', 'docs/guide.md', ...decisions];
+const documents = ['README.md', 'ARCHITECTURE.md', ...listed('docs')];
 const architecture = read('ARCHITECTURE.md');
 
 /** Names of files and folders of the repository, as documents write them. */

@@ -1,6 +1,8 @@
 /** What the documents show is run: every block of TypeScript in the README and the guide, on both backends. */
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
-import { Workshop, snippetsOf } from './documents/snippets.ts';
+import { Workshop, root, snippetsOf } from './documents/snippets.ts';
 import type { Result } from './documents/snippets.ts';
 import { onEach } from './support/backends.ts';
 
@@ -10,7 +12,8 @@ const FILES = {
 };
 
 const readme = snippetsOf('README.md');
-const guide = [...snippetsOf('docs/guide.md'), ...snippetsOf('docs/streams.md')];
+const guides = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md')).toSorted();
+const guide = guides.flatMap((name) => snippetsOf(`docs/${name}`));
 const snippets = [...readme, ...guide];
 const workshop = new Workshop();
 let compiled: Result | undefined;

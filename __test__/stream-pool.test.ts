@@ -5,8 +5,9 @@
  * What turns it red: the multishot not stopped when the stash is full (the peer sends it all); `BufferGroup.keep` waking
  * nobody, or everybody again and again; `wait` not spilling stashes; `recover` not serving who waits.
  */
-import { once } from 'node:events';
+import { on } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { eventually } from './support/net.ts';
 import test from 'ava';
 import { Proactor } from 'ritsu';
 import type { Bytes, Stream } from 'ritsu';
@@ -51,6 +52,7 @@ onEachAlone('an exhausted group: streams wait without work, and each release let
     got.push(bytes!);
     return bytes!.data.toString();
   });
+  await eventually(t, 'two have their bytes', () => got.length >= 2);
   await delay(200);
   t.is(got.length, 2, 'as many as there are blocks');
   const { submitted, enters } = proactor.stats();
@@ -176,10 +178,12 @@ test('the warning of an exhausted group', async (t) => {
     return read;
   });
   const alive = setInterval(() => {}, 1000); // what waits for a block keeps nobody alive
-  const [warning] = (await once(process, 'warning')) as [Error & { code: string }];
+  for await (const [warning] of on(process, 'warning') as AsyncIterable<[Error & { code: string }]>) {
+    // Other tests of this process may be short of blocks, too.
+    if (warning.code === 'RITSU_POOL_EMPTY' && /of 4096 bytes: 1; all 1 blocks are held/.test(warning.message)) break;
+  }
   clearInterval(alive);
-  t.is(warning.code, 'RITSU_POOL_EMPTY');
-  t.regex(warning.message, /streams that wait for a block of 4096 bytes: 1; all 1 blocks are held/);
+  t.is(proactor.stats().streamPool?.waiting, 1);
   (await Promise.race(reads))!.release();
   for (const bytes of await Promise.all(reads)) bytes!.release();
   await proactor.close();

@@ -5,10 +5,10 @@
  * States: open -> closing (reads fail, what is armed is drained; writes that were called finish, unless it is
  * destroyed) -> closed (CLOSE, which the core orders behind what is in flight).
  */
+import type { CancelOptions } from './cancel.js';
 import { STREAM } from './errors.js';
 import { refusal } from './inflight.js';
 import { Opcode, Operation, UNREF } from './op.js';
-import type { CancelOptions } from './op.js';
 import type { Proactor, Resident } from './proactor.js';
 import { Intake } from './read/intake.js';
 import type { StreamTarget } from './stream-writer.js';

@@ -16,6 +16,9 @@ function keepResolve(resolve: (value: never) => void): void {
 export class Deferred<T> {
   /** Called once when settled, before the promise's reactions run. Rarely set, so it stands on the prototype. */
   declare onSettled: (() => void) | undefined;
+  /** Makes the error of a promise that was rejected before the work was over. Rare, too. */
+  declare private abandonment: (() => Error) | undefined;
+  declare private onLate: ((outcome: unknown) => void) | undefined;
   #state = PENDING;
   /** The value, or what makes the error. */
   #result: T | (() => Error) | undefined = undefined;
@@ -27,14 +30,20 @@ export class Deferred<T> {
       this.#promise = new Promise<T>(keepResolve);
       this.#resolve = kept as (value: T | PromiseLike<T>) => void;
       kept = undefined; // or it would keep the last result alive
-      if (this.#state === FULFILLED) this.#resolve(this.#result as T);
-      else if (this.#state === REJECTED) this.#resolveWithFailure();
+      if (this.abandonment !== undefined) this.#rejectEarly();
+      else if (this.#state === FULFILLED) this.#resolve(this.#result as T);
+      else if (this.#state === REJECTED) this.#resolveWithFailure(this.error);
     }
     return this.#promise;
   }
 
   get settled(): boolean {
     return this.#state !== PENDING;
+  }
+
+  /** The promise was rejected; the work went on, or still does. */
+  get abandoned(): boolean {
+    return this.abandonment !== undefined;
   }
 
   get failed(): boolean {
@@ -55,28 +64,42 @@ export class Deferred<T> {
     this.#state = FULFILLED;
     this.#result = value;
     if (this.#resolve !== undefined) this.#resolve(value);
+    if (this.onLate !== undefined) this.onLate(value);
     if (this.onSettled !== undefined) this.onSettled();
   }
 
   fail(failure: () => Error): void {
     this.#state = REJECTED;
     this.#result = failure;
-    if (this.#resolve !== undefined) this.#resolveWithFailure();
+    if (this.#resolve !== undefined) this.#resolveWithFailure(failure);
+    if (this.onLate !== undefined) this.onLate(failure());
     if (this.onSettled !== undefined) this.onSettled();
+  }
+
+  /** Reject the promise now, although it is not settled; `onLate` gets the value or the error when it is. */
+  abandon(failure: () => Error, onLate: (outcome: unknown) => void): void {
+    if (this.settled || this.abandonment !== undefined) return;
+    this.abandonment = failure;
+    this.onLate = onLate;
+    if (this.#resolve !== undefined) this.#rejectEarly();
+  }
+
+  #rejectEarly(): void {
+    this.#resolveWithFailure(this.abandonment!);
+    this.#resolve = undefined;
   }
 
   /**
    * Reject through a thenable: its job runs as a microtask of this promise, so that V8 (of Node 26) finds the awaiting
    * functions and the error's stack names the caller, at no cost to results that are good.
    */
-  #resolveWithFailure(): void {
-    const failure = this.error;
+  #resolveWithFailure(failure: () => Error): void {
     const thenable = { then: (_: unknown, reject: (error: Error) => void) => reject(failure()) };
     this.#resolve!(thenable as unknown as PromiseLike<T>);
   }
 }
 
-Object.assign(Deferred.prototype, { onSettled: undefined });
+Object.assign(Deferred.prototype, { onSettled: undefined, abandonment: undefined, onLate: undefined });
 
 /** Give a rare operation's error the stack of those who await it, which V8 knows once an await is over. */
 export async function traced<T>(promise: Promise<T>): Promise<T> {

@@ -62,11 +62,21 @@ export class RitsuError extends Error {
   }
 }
 
+/** How an operation ended whose promise had been rejected before (`prompt: true`). */
+export interface LateOutcome {
+  /** Bytes that were written. What was read of a file is dropped; of a stream the next read gets it. */
+  readonly bytesTransferred: number;
+  /** The memory that the operation was given, yours again. */
+  readonly buffers: readonly Buffer[];
+}
+
 /** The operation did not end in the time given by its `timeout` option. */
 export class TimeoutError extends RitsuError {
   override readonly name = 'TimeoutError';
   /** Bytes that took effect before the end. */
   bytesTransferred = 0;
+  /** With `prompt: true`, where the kernel had not let go: how it ended, when it has. */
+  declare outcome?: Promise<LateOutcome> | undefined;
 }
 
 /** The operation was ended by its AbortSignal; with `bytesTransferred` 0 it never happened. */
@@ -74,6 +84,8 @@ export class AbortError extends Error {
   override readonly name = 'AbortError';
   readonly code = 'ABORT_ERR';
   bytesTransferred = 0;
+  /** With `prompt: true`, where the kernel had not let go: how it ended, when it has. */
+  declare outcome?: Promise<LateOutcome> | undefined;
 
   constructor(cause: unknown) {
     super('The operation was aborted', { cause });

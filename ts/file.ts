@@ -3,11 +3,13 @@
  * A `File` owns its descriptor; `close()` is ordered behind everything submitted before it.
  */
 import { constants } from 'node:fs';
+import { checkCancelOptions } from './cancel.js';
+import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
 import { argumentTypeError, checkInteger, closedError } from './errors.js';
 import { refusal } from './inflight.js';
 import { Opcode, Operation } from './op.js';
-import type { CancelOptions, Completion } from './op.js';
+import type { Completion } from './op.js';
 import { openFlags, openMode, pathBytes, pathText } from './path.js';
 import type { OpenMode, PathLike } from './path.js';
 import { Proactor } from './proactor.js';
@@ -16,7 +18,6 @@ import type { AllocatorOptions } from './read/allocator.js';
 import { FileSource } from './read/file-source.js';
 import { HybridReader } from './read/hybrid.js';
 import type { HybridOptions } from './read/hybrid.js';
-import { checkCancelOptions } from './read/read.js';
 import { SubmitReader } from './read/submit.js';
 import type { SubmitterOptions } from './read/submit.js';
 import { Stat } from './stat.js';
@@ -64,7 +65,7 @@ const number = (operation: Operation<number>, { result }: Completion): ReturnTyp
  */
 export async function open(path: PathLike, flags?: string | number | OpenOptions, mode?: OpenMode): Promise<File> {
   const options: OpenOptions = typeof flags === 'object' && flags !== null ? flags : { flags, mode };
-  checkCancelOptions(options);
+  const limits = checkCancelOptions(options);
   const bits = openFlags(options.flags) | (options.direct ? constants.O_DIRECT : 0);
   const permissions = openMode(options.mode);
   const proactor = options.proactor ?? Proactor.current();
@@ -76,7 +77,7 @@ export async function open(path: PathLike, flags?: string | number | OpenOptions
   operation.path = pathText(path);
   operation.flags = bits;
   operation.target = permissions;
-  const { descriptor, fd } = await traced(proactor.submit(operation, options).promise);
+  const { descriptor, fd } = await traced(proactor.submit(operation, limits).promise);
   if (options.direct) proactor.pool.register();
   return new File(proactor, descriptor, fd, operation.path, bits);
 }

@@ -4,21 +4,23 @@
  */
 export { alloc, owned, pooled } from './buffer.js';
 export type { AllocOptions, Allocator, IoBuffer, IoMemory, OwnedBuffer, PooledOptions } from './buffer.js';
+export { CancelScope } from './cancel.js';
+export type { CancelOptions, ScopeTally } from './cancel.js';
 export type { Bytes } from './memory/bytes.js';
 export { AbortError, RitsuError, TimeoutError } from './errors.js';
-export type { RitsuErrorCode, SystemError } from './errors.js';
+export type { LateOutcome, RitsuErrorCode, SystemError } from './errors.js';
 export { open } from './file.js';
 export type { AllocateOptions, File, OpenOptions } from './file.js';
 export type { InflightInfo } from './inflight.js';
 export type { Memory } from './memory/block.js';
-export type { CancelOptions } from './op.js';
 export type { OpenMode, PathLike } from './path.js';
 export { BufferPool } from './memory/pool.js';
 export type { BufferPoolOptions } from './memory/pool.js';
 export type { SizeClassOptions, SizeClassStats, WhenEmpty } from './memory/size-class.js';
 export type { Writable } from './memory/parcel.js';
 export { Proactor, backendInfo } from './proactor.js';
-export type { DestroyOptions, ProactorOptions, ProactorStats } from './proactor.js';
+export type { DestroyOptions, ProactorStats } from './proactor.js';
+export type { ProactorOptions } from './proactor-options.js';
 export type { BackendInfo, BackendName, CauseKind } from './backend/choose.js';
 export type { Features } from './backend/backend.js';
 export type { InternetAddress } from './net/address.js';

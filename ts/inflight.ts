@@ -3,14 +3,16 @@
  * final completion; when all slots are taken, operations wait here in order. Generations make a late completion
  * harmless; the rule (increment at the final completion, 24 bits) is the one of `crates/ritsu/src/slot.rs`.
  */
+import type { CancelCause, CancelOptions } from './cancel.js';
 import { abortError, closedError, timeoutError } from './errors.js';
 import { Fifo } from './fifo.js';
 import { ECANCELED, MORE, OPCODE_NAMES } from './op.js';
-import type { CancelCause, CancelOptions, Completion, Operation } from './op.js';
+import type { Completion, Operation } from './op.js';
 import type { Backend } from './backend/backend.js';
 
 type AnyOperation = Operation<unknown>;
 
+const EINTR = -4;
 const GENERATION_MASK = 0xff_ffff;
 
 /** One operation as `Proactor.inflight()` shows it. */
@@ -26,6 +28,18 @@ export interface InflightInfo {
   readonly submitted: boolean;
 }
 
+/** How aborts and timeouts ended, since the start. */
+export interface CancelTally {
+  /** The operation never happened, or stopped half-way. */
+  won: number;
+  /** The operation was over first: its result was delivered. */
+  lost: number;
+  /** The operation was over first, and its promise already rejected (`prompt`). */
+  late: number;
+  /** It ended before it was handed over. */
+  withdrawn: number;
+}
+
 export class Inflight {
   readonly #backend: Backend;
   readonly #operations: (AnyOperation | undefined)[] = [];
@@ -36,6 +50,8 @@ export class Inflight {
   #count = 0;
   /** Completions of an operation that no longer has its slot. Never expected. */
   stale = 0;
+  /** How aborts and timeouts ended. */
+  readonly tally: CancelTally = { won: 0, lost: 0, late: 0, withdrawn: 0 };
 
   constructor(backend: Backend) {
     this.#backend = backend;
@@ -72,6 +88,7 @@ export class Inflight {
       return;
     }
     this.#vacate(slot, generation);
+    if (operation.cancelCause !== undefined) this.#reckon(operation, completion.result);
     operation.complete(completion);
     if (this.#count === 0 && this.#onIdle.length > 0) this.#announceIdle();
   }
@@ -81,7 +98,18 @@ export class Inflight {
     if (operation.settled || operation.cancelCause !== undefined) return;
     operation.cancelCause = cause;
     if (operation.slot >= 0) this.#backend.cancel(operation);
-    else operation.fail(operation.failure(ECANCELED).make);
+    else {
+      if (cause !== 'closed') this.tally.withdrawn += 1;
+      operation.fail(operation.failure(ECANCELED).make);
+    }
+  }
+
+  /** An operation has ended that was asked to: did the kernel hear of it in time? */
+  #reckon(operation: AnyOperation, result: number): void {
+    if (operation.cancelCause === 'closed') return;
+    if (result === ECANCELED || result === EINTR) this.tally.won += 1;
+    else if ((operation.front ?? operation).abandoned) this.tally.late += 1;
+    else this.tally.lost += 1;
   }
 
   /** Cancel everything, waiting or in flight. */

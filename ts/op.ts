@@ -9,6 +9,8 @@
 import { Deferred } from './deferred.js';
 import type { Block } from './memory/block.js';
 import type { Landing, ReadOperation } from './memory/size-class.js';
+import { abandon, limit } from './cancel.js';
+import type { CancelCause, CancelOptions, Ending } from './cancel.js';
 import { abortError, closedError, systemError, timeoutError } from './errors.js';
 import type { Endpoint } from './errors.js';
 
@@ -114,12 +116,11 @@ export class Failure {
 
 /** Turns the final completion into the result. Runs once; what it throws is the operation's error. */
 export type Finish<T> = (operation: Operation<T>, completion: Completion) => T | Failure;
-export type CancelCause = 'abort' | 'timeout' | 'closed';
 
-/** What every operation accepts: a signal and a deadline in milliseconds. */
-export interface CancelOptions {
-  readonly signal?: AbortSignal | undefined;
-  readonly timeout?: number | undefined;
+/** Why an operation is ended, and whether its promise shall reject at once. */
+export interface EndOptions {
+  readonly reason: unknown;
+  readonly prompt: boolean | undefined;
 }
 
 export class Operation<T> extends Deferred<T> {
@@ -159,7 +160,11 @@ export class Operation<T> extends Deferred<T> {
   /** Where it was asked for, when leases are traced. */
   declare site: string | undefined;
   declare private cancelReason: unknown;
-  declare private unwatch: (() => void) | undefined;
+  /** Takes back a result that nobody waits for any more. */
+  declare drop: ((value: T) => void) | undefined;
+  /** Whose promise the caller has, where it is not this operation's. */
+  declare front: Deferred<unknown> | undefined;
+  declare private unwatch: ((ending: Ending) => void) | undefined;
 
   constructor(opcode: number, finish: Finish<T>) {
     super();
@@ -183,7 +188,8 @@ export class Operation<T> extends Deferred<T> {
 
   /** Turn a final completion into the result or the error. Called once. */
   complete(completion: Completion): void {
-    if (this.unwatch !== undefined) this.#endWatch();
+    // What a read brought for nobody is dropped as if the cancel had come in time; its memory goes back.
+    if (this.landing !== undefined && (this.front ?? this).abandoned && completion.result >= 0) completion.result = ECANCELED;
     try {
       const outcome = this.finish(this, completion);
       if (outcome instanceof Failure) this.fail(outcome.make);
@@ -193,8 +199,14 @@ export class Operation<T> extends Deferred<T> {
     }
   }
 
+  override succeed(value: T): void {
+    if (this.unwatch !== undefined) this.#endWatch('completed');
+    if (this.drop !== undefined && this.abandoned) this.drop(value);
+    super.succeed(value);
+  }
+
   override fail(failure: () => Error): void {
-    if (this.unwatch !== undefined) this.#endWatch();
+    if (this.unwatch !== undefined) this.#endWatch(this.cancelCause === undefined ? 'failed' : 'aborted');
     super.fail(failure);
   }
 
@@ -216,23 +228,21 @@ export class Operation<T> extends Deferred<T> {
   }
 
   /** Ask `cancel` to end this operation when the signal aborts or the deadline passes. */
-  watch({ signal, timeout }: CancelOptions, cancel: (operation: Operation<T>, cause: CancelCause) => void): void {
-    const onAbort = (): void => {
-      this.cancelReason = signal?.reason;
-      cancel(this, 'abort');
-    };
-    if (signal?.aborted) {
-      onAbort();
-      return;
-    }
-    const timer = timeout === undefined ? undefined : setTimeout(() => cancel(this, 'timeout'), timeout);
-    signal?.addEventListener('abort', onAbort, { once: true });
+  watch(options: CancelOptions, cancel: (operation: Operation<T>, cause: CancelCause) => void): void {
     const before = this.unwatch;
-    this.unwatch = () => {
-      before?.();
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
+    const stop = limit(options, (cause, reason) => this.end(cause, { reason, prompt: options.prompt }, cancel));
+    if (this.settled) return;
+    this.unwatch = (ending) => {
+      before?.(ending);
+      stop(ending);
     };
+  }
+
+  /** Ask `cancel` to end this operation now, for this reason. */
+  end(cause: CancelCause, { reason, prompt }: EndOptions, cancel: (operation: Operation<T>, cause: CancelCause) => void): void {
+    if (this.cancelCause === undefined) this.cancelReason = reason;
+    cancel(this, cause);
+    if (prompt === true && !this.settled) abandon<unknown>((this.front ?? this) as Deferred<unknown>, this.#cancelError(cause));
   }
 
   #failure(make: () => Error): Failure {
@@ -248,9 +258,10 @@ export class Operation<T> extends Deferred<T> {
     return cause === 'timeout' ? timeoutError(this.syscall) : closedError(this.syscall);
   }
 
-  #endWatch(): void {
-    this.unwatch!();
+  #endWatch(ending: Ending): void {
+    const { unwatch } = this;
     this.unwatch = undefined;
+    unwatch!(ending);
   }
 }
 
@@ -268,5 +279,7 @@ Object.assign(Operation.prototype, {
   ownBlock: false,
   site: undefined,
   cancelReason: undefined,
+  drop: undefined,
+  front: undefined,
   unwatch: undefined,
 });

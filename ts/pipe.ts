@@ -2,14 +2,14 @@
  * Pipes, FIFOs and terminals as streams: by a descriptor that the process has (it keeps its own: the pipe has a
  * duplicate), or by path.
  */
+import { checkCancelOptions } from './cancel.js';
+import type { CancelOptions } from './cancel.js';
 import { argumentTypeError, checkInteger, systemError } from './errors.js';
 import { traced } from './deferred.js';
 import { Opcode, Operation } from './op.js';
-import type { CancelOptions } from './op.js';
 import { openFlags, pathBytes, pathText } from './path.js';
 import type { PathLike } from './path.js';
 import { Proactor } from './proactor.js';
-import { checkCancelOptions } from './read/read.js';
 import { Stream } from './stream.js';
 
 export interface PipeOptions extends CancelOptions {

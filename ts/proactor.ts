@@ -4,50 +4,32 @@
  *
  * States: open -> closing (takes nothing new) -> closed.
  */
+import type { CancelCause, CancelOptions } from './cancel.js';
 import { chooseBackend } from './backend/choose.js';
 import type { BackendInfo, BackendName, Counters } from './backend/choose.js';
 import type { Backend } from './backend/backend.js';
-import { RitsuError, argumentTypeError, checkInteger, closedError } from './errors.js';
+import { RitsuError, checkInteger, closedError } from './errors.js';
 import { Inflight, refusal } from './inflight.js';
-import type { InflightInfo } from './inflight.js';
+import type { CancelTally, InflightInfo } from './inflight.js';
 import { LeaseTracer } from './memory/lease-tracer.js';
 import type { LoanHost } from './memory/loan.js';
 import type { Span } from './memory/block.js';
 import { Opcode, Operation } from './op.js';
-import type { CancelCause, CancelOptions } from './op.js';
+import type { EndOptions } from './op.js';
 import { BufferGroup } from './memory/group.js';
 import { BufferPool } from './memory/pool.js';
 import type { BufferPoolOptions } from './memory/pool.js';
-import type { SizeClassOptions, SizeClassStats } from './memory/size-class.js';
-
-export interface ProactorOptions {
-  /** `auto` takes the ring where it can be had, or what `RITSU_BACKEND` says. */
-  readonly backend?: BackendName | 'auto' | undefined;
-  /** Entries of the submission queue, 1 to 32768; 256 where not given. */
-  readonly entries?: number | undefined;
-  /** Entries of the completion queue; 4096 where not given. */
-  readonly completionEntries?: number | undefined;
-  /** Operations that may be in flight at once, 1 to 65536; 4096 where not given. More wait their turn. */
-  readonly inFlightMax?: number | undefined;
-  /** Bytes of the pool that may be registered with the kernel (pinned, memlock); 4 MiB where not given. */
-  readonly registeredBytesMax?: number | undefined;
-  /** The pool that reads take memory from. */
-  readonly pool?: BufferPoolOptions | undefined;
-  /** The blocks that streams receive into: 256 of 65536 bytes where not given. */
-  readonly streamPool?: SizeClassOptions | undefined;
-  /**
-   * False: views of the library's memory are not revoked at each hand-over, which is faster; a view kept too long then
-   * shows other bytes. For experts who measured.
-   */
-  readonly fence?: boolean | undefined;
-  /** Remember where each lease was asked for, and warn when one is collected without having been released. */
-  readonly traceLeases?: boolean | undefined;
-}
+import { checkProactorOptions } from './proactor-options.js';
+import type { ProactorOptions } from './proactor-options.js';
+import type { SizeClassStats } from './memory/size-class.js';
+import { closeDescriptor } from './unclosed.js';
 
 export interface ProactorStats extends Counters {
   readonly backend: BackendName;
   /** Operations that wait for a slot. */
   readonly waiting: number;
+  /** How aborts and timeouts ended. */
+  readonly cancel: CancelTally;
   /** Transfers through a copy, since the memory could not be moved. */
   readonly copies: number;
   readonly pool: readonly SizeClassStats[];
@@ -106,7 +88,7 @@ export class Proactor implements LoanHost {
   }
 
   constructor(options: ProactorOptions = {}) {
-    checkOptions(options);
+    checkProactorOptions(options);
     this.#options = options;
     this.fence = options.fence ?? true;
     this.tracer = options.traceLeases ? new LeaseTracer() : undefined;
@@ -176,7 +158,13 @@ export class Proactor implements LoanHost {
   /** Let a signal or a timeout end the operation. */
   watch<T>(operation: Operation<T>, options: CancelOptions | undefined): void {
     if (options === undefined || (options.signal === undefined && options.timeout === undefined)) return;
+    if (options.prompt === true) operation.drop = (value) => this.#dropDescriptor(value);
     operation.watch(options, (target, cause) => this.#inflight.cancel(target as Operation<unknown>, cause));
+  }
+
+  /** End an operation as its signal or timeout would. */
+  end<T>(operation: Operation<T>, cause: CancelCause, options: EndOptions): void {
+    operation.end(cause, options, (target, why) => this.#inflight.cancel(target as Operation<unknown>, why));
   }
 
   /** Ask for the end of an operation; its own completion decides. */
@@ -204,7 +192,8 @@ export class Proactor implements LoanHost {
     counters.stale += this.#inflight.stale;
     const pool = this.#pools.flatMap((each) => each.stats());
     const streamPool = this.#streamGroup?.stats();
-    return { ...counters, backend: this.backend.name, waiting: this.#inflight.waiting, copies: this.copies, pool, streamPool };
+    const { waiting, tally: cancel } = this.#inflight;
+    return { ...counters, backend: this.backend.name, waiting, cancel: { ...cancel }, copies: this.copies, pool, streamPool };
   }
 
   /** Operations in flight keep the process alive (the default). */
@@ -244,6 +233,12 @@ export class Proactor implements LoanHost {
     for (const pool of this.#pools) pool.refuse(failure, descriptor);
   }
 
+  /** Close what an operation opened for nobody. */
+  #dropDescriptor(value: unknown): void {
+    const { descriptor } = (value ?? {}) as { readonly descriptor?: unknown };
+    if (typeof descriptor === 'number') void closeDescriptor(this, descriptor);
+  }
+
   #refuseReads(): void {
     for (const pool of this.#pools) pool.refuse(() => closedError('read'), undefined);
   }
@@ -270,17 +265,4 @@ export class Proactor implements LoanHost {
 /** Which backend answers on this thread, and where it is not the ring: why, and what would help. */
 export function backendInfo(): BackendInfo {
   return Proactor.current().info;
-}
-
-function checkOptions(options: ProactorOptions): void {
-  if (typeof options !== 'object' || options === null) throw argumentTypeError('options', 'of type object', options);
-  const limits = [
-    ['entries', 1, 32_768],
-    ['completionEntries', 1, 65_536],
-    ['inFlightMax', 1, 65_536],
-    ['registeredBytesMax', 0, 2 ** 30],
-  ] as const;
-  for (const [name, minimum, maximum] of limits) {
-    if (options[name] !== undefined) checkInteger(name, options[name], minimum, maximum);
-  }
 }

@@ -2,13 +2,13 @@
  * `ready`: wait until a descriptor of somebody else's can be read or written, without touching it. The library polls a
  * duplicate, so that it does not matter when the owner closes his.
  */
+import { checkCancelOptions } from './cancel.js';
+import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
 import { argumentTypeError, argumentValueError, checkInteger, closedError, systemError } from './errors.js';
-import { closeOpened } from './net/opened.js';
 import { Opcode, Operation, UNREF } from './op.js';
-import type { CancelOptions } from './op.js';
 import { Proactor } from './proactor.js';
-import { checkCancelOptions } from './read/read.js';
+import { closeDescriptor } from './unclosed.js';
 
 /** What may be waited for. */
 export type ReadyEvent = 'readable' | 'writable' | 'priority';
@@ -52,7 +52,7 @@ export async function ready(
     const found = await traced(proactor.submit(operation, limits).promise);
     return (Object.keys(MASKS) as ReadyState[]).filter((state) => (found & MASKS[state]) !== 0);
   } finally {
-    void closeOpened(proactor, adopted.descriptor);
+    void closeDescriptor(proactor, adopted.descriptor);
   }
 }
 

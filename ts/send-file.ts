@@ -2,12 +2,12 @@
  * A file's bytes to a stream: read into blocks of the pool, a few ahead, and sent out of the same blocks. The reads are
  * at positions, so neither the file's own position nor its readers are touched.
  */
+import { checkCancelOptions } from './cancel.js';
+import type { CancelOptions } from './cancel.js';
 import { argumentTypeError, checkInteger, checkPosition } from './errors.js';
 import { File } from './file.js';
 import type { Bytes } from './memory/bytes.js';
-import type { CancelOptions } from './op.js';
 import type { AllocatorReader } from './read/allocator.js';
-import { checkCancelOptions } from './read/read.js';
 import type { StreamWriter } from './stream-writer.js';
 
 export interface SendFileOptions extends CancelOptions {

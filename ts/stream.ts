@@ -5,12 +5,12 @@
  * Nothing that is in flight refers to a `Stream`: one that the program forgot can be collected, and is closed then.
  * What has to live on is its `Channel` (`ts/channel.ts`).
  */
+import type { CancelOptions } from './cancel.js';
 import { Channel } from './channel.js';
 import type { StreamKind } from './channel.js';
 import type { File } from './file.js';
 import { sendFile } from './send-file.js';
 import type { SendFileOptions } from './send-file.js';
-import type { CancelOptions } from './op.js';
 import type { Proactor } from './proactor.js';
 import { AllocatorReader } from './read/allocator.js';
 import type { AllocatorOptions } from './read/allocator.js';

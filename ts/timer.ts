@@ -1,9 +1,9 @@
 /** Timers on the ring. Normal expiry resolves; an abort rejects. */
+import { checkCancelOptions } from './cancel.js';
+import type { CancelOptions } from './cancel.js';
 import { argumentTypeError, rangeError } from './errors.js';
 import { Opcode, Operation, UNREF } from './op.js';
-import type { CancelOptions } from './op.js';
 import { Proactor } from './proactor.js';
-import { checkCancelOptions } from './read/read.js';
 
 export interface SleepOptions extends Pick<CancelOptions, 'signal'> {
   /** Whether the timer keeps the process alive; true where not given. */

@@ -5,12 +5,13 @@
  * written -> settled. Its memory goes back, and `rest` and `bytesTransferred` are told, on every way to the end. Who
  * calls: the writers.
  */
+import type { CancelOptions } from './cancel.js';
 import type { Endpoint } from './errors.js';
 import { Fifo } from './fifo.js';
 import type { LoanHost } from './memory/loan.js';
 import type { Parcel, Part } from './memory/parcel.js';
 import { ECANCELED, Operation } from './op.js';
-import type { CancelOptions, Completion, Failure } from './op.js';
+import type { Completion, Failure } from './op.js';
 
 export interface WriteResult {
   readonly bytesWritten: number;
@@ -213,7 +214,7 @@ export class Transfer extends Operation<WriteResult> {
   }
 
   #giveBack(): { rest: Buffer; buffers: readonly Buffer[] } {
-    const rest = this.#written === this.#total ? EMPTY : restOf(partsAfter(this.#parcels, this.#written));
+    const rest = this.#written === this.#total ? EMPTY : restOf(partsAfter(this.#parcels, this.#written, Infinity));
     const buffers: Buffer[] = [];
     for (const parcel of this.#parcels) {
       const buffer = parcel.end();
@@ -223,12 +224,12 @@ export class Transfer extends Operation<WriteResult> {
   }
 }
 
-/** What is left of the parcels after so many bytes, as many as one operation takes. */
-function partsAfter(parcels: readonly Parcel[], written: number): Part[] {
+/** What is left of the parcels after so many bytes: as many parts as one operation takes, where not told otherwise. */
+function partsAfter(parcels: readonly Parcel[], written: number, partsMax = PARTS_MAX): Part[] {
   const parts: Part[] = [];
   let skip = written;
   for (const { block, offset, length } of parcels) {
-    if (parts.length === PARTS_MAX) break;
+    if (parts.length === partsMax) break;
     if (skip < length) parts.push({ block, offset: offset + skip, length: length - skip });
     skip = Math.max(0, skip - length);
   }

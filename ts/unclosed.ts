@@ -5,6 +5,8 @@
  * What is given here must not refer to the resource, or that would never be collected. Who calls: the resources, when
  * they are made and when they are closed.
  */
+import { Opcode, Operation } from './op.js';
+
 export interface Unclosed {
   readonly fd: number;
   close(): Promise<void>;
@@ -28,4 +30,20 @@ export function closeWhenCollected(resource: object, unclosed: Unclosed): void {
 /** It is being closed by the program. */
 export function isBeingClosed(unclosed: Unclosed): void {
   registry.unregister(unclosed);
+}
+
+/** Who closes descriptors. */
+export interface Closer {
+  /** Everything is closed already. */
+  readonly ended: boolean;
+  start<T>(operation: Operation<T>): void;
+}
+
+/** Close what nobody got; nobody is told when that fails. */
+export function closeDescriptor(closer: Closer, descriptor: number): Promise<void> {
+  if (closer.ended) return Promise.resolve();
+  const operation = new Operation<void>(Opcode.CLOSE, () => {});
+  operation.descriptor = descriptor;
+  closer.start(operation);
+  return operation.promise.catch(() => {});
 }

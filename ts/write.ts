@@ -4,9 +4,9 @@
  * Memory of `alloc()` and `Bytes` move into the write, as in reading; other data is copied at the call, so that what is
  * written are the bytes of that moment. Writes without a position follow each other; a write at a position does not wait.
  */
+import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
 import { checkInteger, closedError } from './errors.js';
-import type { CancelOptions } from './op.js';
 import { Parcel } from './memory/parcel.js';
 import type { Writable } from './memory/parcel.js';
 import { planOf } from './read/read.js';

@@ -151,10 +151,11 @@ async function readAtRandom(pair: Pair, proactor: Proactor, random: Random): Pro
   for (let ended = false; !ended; ) {
     const turns = Array.from({ length: 1 + random.below(5) }, (_, index) => {
       const next = index === 0 && random.chance(0.4) ? lend : random.pick(nexts);
-      if (random.chance(0.1)) return next({ timeout: random.below(3) });
+      const prompt = random.chance(0.5);
+      if (random.chance(0.1)) return next({ timeout: random.below(3), prompt });
       if (!random.chance(0.2)) return next();
       const abort = new AbortController();
-      const read = next({ signal: abort.signal });
+      const read = next({ signal: abort.signal, prompt });
       if (random.chance(0.5)) queueMicrotask(() => abort.abort());
       else setImmediate(() => abort.abort());
       return read;

@@ -9,7 +9,8 @@ import { Inflight } from '../../dist/inflight.js';
 import { MORE, MULTISHOT, NONE, Opcode, SELECTED } from '../../dist/op.js';
 import type { Backend, ClassLayout } from '../../dist/backend/backend.js';
 import type { Block } from '../../dist/memory/block.js';
-import type { CancelCause, CancelOptions, Completion, Operation } from '../../dist/op.js';
+import type { CancelCause, CancelOptions } from '../../dist/cancel.js';
+import type { Completion, Operation } from '../../dist/op.js';
 import type { Proactor } from '../../dist/proactor.js';
 import type { Random } from './random.ts';
 

@@ -10,16 +10,17 @@
  * Nothing here refers to the `Listener`: one that the program forgot is collected and closed. Who calls: the listener,
  * and the proactor when it is closed.
  */
+import { limit, limitError } from '../cancel.js';
+import type { CancelOptions, Ending } from '../cancel.js';
 import { Deferred } from '../deferred.js';
-import { abortError, closedError, timeoutError } from '../errors.js';
+import { closedError } from '../errors.js';
 import { Fifo } from '../fifo.js';
 import { refusal } from '../inflight.js';
 import { MULTISHOT, Opcode, Operation, UNREF } from '../op.js';
-import type { CancelOptions, Completion } from '../op.js';
+import type { Completion } from '../op.js';
 import type { Proactor, Resident } from '../proactor.js';
-import { isBeingClosed } from '../unclosed.js';
+import { closeDescriptor, isBeingClosed } from '../unclosed.js';
 import type { Unclosed } from '../unclosed.js';
-import { closeOpened } from './opened.js';
 import type { Opened } from './opened.js';
 
 /** Connections that are kept for an `accept()` to come. */
@@ -35,7 +36,7 @@ const NO_ROOM = new Set([-24, -23, -105, -12]);
 const TRANSIENT = new Set([-103, -71, -1, -100, -112, -113, -101, -64, -4, -11, -125]);
 
 class Waiter extends Deferred<Opened> {
-  unwatch: (() => void) | undefined = undefined;
+  unwatch: ((ending: Ending) => void) | undefined = undefined;
 }
 
 export class Acceptor implements Unclosed, Resident {
@@ -118,12 +119,12 @@ export class Acceptor implements Unclosed, Resident {
 
   #deliver(connection: Opened): void {
     if (this.closed) {
-      void closeOpened(this.proactor, connection.descriptor);
+      void closeDescriptor(this.proactor, connection.descriptor);
       return;
     }
     const waiter = this.#waiting.shift();
     if (waiter !== undefined) {
-      waiter.unwatch?.();
+      waiter.unwatch?.('completed');
       waiter.succeed(connection);
       return;
     }
@@ -146,7 +147,7 @@ export class Acceptor implements Unclosed, Resident {
 
   #refuseAll(failure: () => Error): void {
     for (let waiter = this.#waiting.shift(); waiter !== undefined; waiter = this.#waiting.shift()) {
-      waiter.unwatch?.();
+      waiter.unwatch?.('failed');
       waiter.fail(failure);
     }
   }
@@ -171,19 +172,12 @@ export class Acceptor implements Unclosed, Resident {
     });
   }
 
-  #watch(waiter: Waiter, { signal, timeout }: CancelOptions): void {
-    if (signal === undefined && timeout === undefined) return;
-    const end = (failure: () => Error): void => {
-      waiter.unwatch?.();
-      if (this.#waiting.remove(waiter)) waiter.fail(failure);
-    };
-    const onAbort = (): void => end(() => abortError(signal!.reason));
-    const timer = timeout === undefined ? undefined : setTimeout(() => end(() => timeoutError('accept')), timeout);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    waiter.unwatch = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-    };
+  #watch(waiter: Waiter, options: CancelOptions): void {
+    if (options.signal === undefined && options.timeout === undefined) return;
+    waiter.unwatch = limit(options, (cause, reason) => {
+      waiter.unwatch?.('aborted');
+      if (this.#waiting.remove(waiter)) waiter.fail(() => limitError(cause, reason, 'accept'));
+    });
   }
 
   async #close(): Promise<void> {
@@ -191,13 +185,13 @@ export class Acceptor implements Unclosed, Resident {
     this.proactor.residents.delete(this);
     clearTimeout(this.#pause);
     this.#refuseAll(() => closedError('accept'));
-    const kept = [...this.#kept].map(({ descriptor }) => closeOpened(this.proactor, descriptor));
+    const kept = [...this.#kept].map(({ descriptor }) => closeDescriptor(this.proactor, descriptor));
     const armed = this.#armed;
     if (armed !== undefined) {
       this.proactor.cancel(armed, 'closed');
       await armed.promise.catch(() => {}); // connections that it still brings are closed as they come
     }
     this.#onClose();
-    await Promise.all([...kept, closeOpened(this.proactor, this.descriptor)]);
+    await Promise.all([...kept, closeDescriptor(this.proactor, this.descriptor)]);
   }
 }

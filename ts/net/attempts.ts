@@ -5,13 +5,15 @@
  *
  * States: trying -> won, or ended (aborted, timed out) -> failed. Made by `connect`, once for each call.
  */
-import { abortError, timeoutError } from '../errors.js';
+import { limit, limitError } from '../cancel.js';
+import type { CancelOptions } from '../cancel.js';
 import { Opcode, Operation } from '../op.js';
-import type { CancelOptions, Completion, Failure } from '../op.js';
+import type { Completion, Failure } from '../op.js';
 import type { Proactor } from '../proactor.js';
 import { encodeAddresses } from './address.js';
-import { bindFailure, closeOpened, opened } from './opened.js';
+import { bindFailure, opened } from './opened.js';
 import type { Opened, Target } from './opened.js';
+import { closeDescriptor } from '../unclosed.js';
 
 /** A connection that has not begun. `local`: the address that it is bound to first. */
 export function connecting(target: Target, local: Target | undefined): Operation<Opened> {
@@ -54,17 +56,13 @@ export class Attempts {
   }
 
   /** The first connection. Aborted or timed out: none was made, or the one that has won. */
-  async first({ signal, timeout }: CancelOptions): Promise<Opened> {
-    const onAbort = (): void => this.#end(() => abortError(signal!.reason));
-    const deadline = timeout === undefined ? undefined : setTimeout(() => this.#end(() => timeoutError('connect')), timeout);
-    signal?.addEventListener('abort', onAbort);
-    if (signal?.aborted) onAbort();
+  async first(options: CancelOptions): Promise<Opened> {
+    const stop = limit(options, (cause, reason) => this.#end(() => limitError(cause, reason, 'connect')));
     this.#begin();
     try {
       return await this.#result.promise;
     } finally {
-      clearTimeout(deadline);
-      signal?.removeEventListener('abort', onAbort);
+      stop(this.#won ? 'completed' : this.#ended === undefined ? 'failed' : 'aborted');
     }
   }
 
@@ -86,7 +84,7 @@ export class Attempts {
   #succeed(socket: Opened): void {
     this.#running -= 1;
     if (this.#won) {
-      void closeOpened(this.#proactor, socket.descriptor);
+      void closeDescriptor(this.#proactor, socket.descriptor);
       return;
     }
     this.#won = true;

@@ -1,12 +1,12 @@
 /**
  * `bind`: makes UDP sockets, with the options of `dgram.createSocket` and `socket.bind` in one. The socket: `udp.ts`.
  */
+import { checkCancelOptions } from '../cancel.js';
+import type { CancelOptions } from '../cancel.js';
 import { traced } from '../deferred.js';
 import { checkInteger, closedError } from '../errors.js';
 import { IPV6_ONLY, Opcode, Operation, REUSE_ADDRESS, REUSE_PORT } from '../op.js';
-import type { CancelOptions } from '../op.js';
 import type { Proactor } from '../proactor.js';
-import { checkCancelOptions } from '../read/read.js';
 import { encodeAddresses, versionOf } from './address.js';
 import { checkFlag, checkOptions, checkPermission, checkPort, checkProactor, checkText } from './arguments.js';
 import { addressesOf, checkLookup } from './lookup.js';

@@ -2,11 +2,11 @@
  * `connect`: TCP and Unix connections, with the arguments of `net.connect`. Names are looked up by Node; of several
  * addresses the first that answers is taken (`attempts.ts`).
  */
+import { checkCancelOptions } from '../cancel.js';
+import type { CancelOptions } from '../cancel.js';
 import { traced } from '../deferred.js';
 import { argumentTypeError, checkInteger, closedError, timeoutError } from '../errors.js';
-import type { CancelOptions } from '../op.js';
 import type { Proactor } from '../proactor.js';
-import { checkCancelOptions } from '../read/read.js';
 import { versionOf } from './address.js';
 import {
   checkKeeping, checkLiteral, checkOptions, checkPermission, checkPort, checkProactor, checkText, isNumeric, missingArguments,

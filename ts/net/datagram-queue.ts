@@ -10,18 +10,18 @@
  *
  * Nothing here refers to the `UdpSocket`, but for reads in flight: one that the program forgot is collected and closed.
  */
+import type { CancelOptions } from '../cancel.js';
 import type { Deferred } from '../deferred.js';
 import { Fifo } from '../fifo.js';
 import { Bytes } from '../memory/bytes.js';
 import type { Landing } from '../memory/size-class.js';
 import { Failure, Opcode, Operation, UNREF } from '../op.js';
-import type { CancelOptions, Completion } from '../op.js';
+import type { Completion } from '../op.js';
 import type { Proactor, Resident } from '../proactor.js';
-import { isBeingClosed } from '../unclosed.js';
+import { closeDescriptor, isBeingClosed } from '../unclosed.js';
 import type { Unclosed } from '../unclosed.js';
 import { decodeInternet } from './address.js';
 import type { InternetAddress } from './address.js';
-import { closeOpened } from './opened.js';
 import type { Opened } from './opened.js';
 
 const NOTHING = Buffer.alloc(0);
@@ -178,6 +178,6 @@ export class DatagramQueue implements Unclosed, Resident {
       this.host.cancel(current, 'closed');
       await Promise.allSettled([current.batch === undefined ? current.promise : current.batch.promise]);
     }
-    await closeOpened(this.host, this.descriptor);
+    await closeDescriptor(this.host, this.descriptor);
   }
 }

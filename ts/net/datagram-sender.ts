@@ -1,4 +1,6 @@
 /** Sending datagrams: where to, from which memory, and what came of it. One for each `UdpSocket`. */
+import { checkCancelOptions } from '../cancel.js';
+import type { CancelOptions } from '../cancel.js';
 import { checkInteger, closedError, systemError } from '../errors.js';
 import { refusal } from '../inflight.js';
 import { blockOf, inspect } from '../memory/block.js';
@@ -6,8 +8,6 @@ import { Bytes } from '../memory/bytes.js';
 import { Parcel } from '../memory/parcel.js';
 import type { Writable } from '../memory/parcel.js';
 import { ECANCELED, Failure, Opcode, Operation } from '../op.js';
-import type { CancelOptions } from '../op.js';
-import { checkCancelOptions } from '../read/read.js';
 import { versionOf } from './address.js';
 import { checkPort, checkText } from './arguments.js';
 import type { DatagramQueue } from './datagram-queue.js';

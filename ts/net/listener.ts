@@ -3,23 +3,24 @@
  * is an async iterable of connections; how they come to it: `acceptor.ts`.
  */
 import { resolve } from 'node:path';
+import { checkCancelOptions } from '../cancel.js';
+import type { CancelOptions } from '../cancel.js';
 import { removeSocketFile } from '../backend/system.js';
 import { traced } from '../deferred.js';
 import { argumentValueError, checkInteger, closedError, systemError } from '../errors.js';
 import type { RitsuError } from '../errors.js';
 import { IPV6_ONLY, Opcode, Operation, REUSE_PORT } from '../op.js';
-import type { CancelOptions, Completion, Failure } from '../op.js';
+import type { Completion, Failure } from '../op.js';
 import type { Proactor } from '../proactor.js';
-import { checkCancelOptions } from '../read/read.js';
 import type { Stream } from '../stream.js';
-import { closeWhenCollected } from '../unclosed.js';
+import { closeDescriptor, closeWhenCollected } from '../unclosed.js';
 import { Acceptor } from './acceptor.js';
 import { decodeInternet } from './address.js';
 import type { InternetAddress } from './address.js';
 import { checkFlag, checkKeeping, checkOptions, checkPermission, checkPort, checkProactor, checkText, isNumeric } from './arguments.js';
 import type { Keeping } from './arguments.js';
 import { addressesOf, checkLookup } from './lookup.js';
-import { closeOpened, internetTarget, opened, unixTarget } from './opened.js';
+import { internetTarget, opened, unixTarget } from './opened.js';
 import type { Opened, Target } from './opened.js';
 import { TcpStream } from './tcp.js';
 import { UnixStream } from './unix.js';
@@ -240,7 +241,7 @@ function isOtherThanUse(error: unknown): boolean {
 async function addressOf(proactor: Proactor, { descriptor }: Opened): Promise<InternetAddress> {
   const bytes = proactor.backend.address(descriptor, false);
   if (typeof bytes !== 'number') return decodeInternet(bytes)!;
-  await closeOpened(proactor, descriptor);
+  await closeDescriptor(proactor, descriptor);
   throw systemError(bytes, 'getsockname');
 }
 

@@ -2,8 +2,9 @@
  * Host names to addresses, by Node's `dns.lookup` or a function of the program's in its place. A lookup cannot be
  * stopped; when its signal aborts or its time is over, its answer is ignored.
  */
-import { abortError, argumentTypeError, argumentValueError, timeoutError } from '../errors.js';
-import type { CancelOptions } from '../op.js';
+import { limit, limitError } from '../cancel.js';
+import type { CancelOptions } from '../cancel.js';
+import { argumentTypeError, argumentValueError } from '../errors.js';
 import { versionOf } from './address.js';
 import { invalidAddress } from './arguments.js';
 
@@ -75,17 +76,17 @@ async function ask(host: string, { family, hints, lookup }: LookupPlan): Promise
 }
 
 /** The promise's result, unless the signal aborts or the time is over before it. */
-async function within<T>({ signal, timeout }: CancelOptions, promise: Promise<T>): Promise<T> {
-  if (signal === undefined && timeout === undefined) return promise;
+async function within<T>(options: CancelOptions, promise: Promise<T>): Promise<T> {
+  if (options.signal === undefined && options.timeout === undefined) return promise;
   const ended = Promise.withResolvers<never>();
-  const onAbort = (): void => ended.reject(abortError(signal?.reason));
-  const timer = timeout === undefined ? undefined : setTimeout(() => ended.reject(timeoutError('connect')), timeout);
-  if (signal?.aborted) onAbort();
-  signal?.addEventListener('abort', onAbort);
+  let isEnded = false;
+  const stop = limit(options, (cause, reason) => {
+    isEnded = true;
+    ended.reject(limitError(cause, reason, 'connect'));
+  });
   try {
     return await Promise.race([promise, ended.promise]);
   } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
+    stop(isEnded ? 'aborted' : 'completed');
   }
 }

@@ -4,9 +4,8 @@
  */
 import { systemError } from '../errors.js';
 import type { Endpoint } from '../errors.js';
-import { Failure, Opcode, Operation } from '../op.js';
-import type { Completion } from '../op.js';
-import type { Proactor } from '../proactor.js';
+import { Failure } from '../op.js';
+import type { Completion, Operation } from '../op.js';
 import { encodeInternet, encodeUnix } from './address.js';
 
 /** An open socket: its number with the proactor, and with the system. */
@@ -49,13 +48,4 @@ const BIND_ERRORS = new Set([-13, -98, -99]);
 export function bindFailure(result: number, local: Target): Failure | undefined {
   if (!BIND_ERRORS.has(result)) return undefined;
   return new Failure(() => systemError(result, 'bind', undefined, local.endpoint));
-}
-
-/** Close what nobody got; nobody is told when that fails. */
-export function closeOpened(proactor: Proactor, descriptor: number): Promise<void> {
-  const operation = new Operation<void>(Opcode.CLOSE, () => {});
-  operation.descriptor = descriptor;
-  if (proactor.ended) return Promise.resolve(); // it has closed its descriptors itself
-  proactor.start(operation);
-  return operation.promise.catch(() => {});
 }

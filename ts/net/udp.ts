@@ -2,9 +2,9 @@
  * UDP sockets, with the words of `node:dgram`. Datagrams are read in any of the three styles (`datagram-source.ts`), one
  * for each read; `receiveMany` takes what is there. Sending: `datagram-sender.ts`. Made by `bind`.
  */
+import type { CancelOptions } from '../cancel.js';
 import { argumentTypeError, argumentValueError, checkInteger, closedError, systemError } from '../errors.js';
 import type { Bytes } from '../memory/bytes.js';
-import type { CancelOptions } from '../op.js';
 import type { Proactor } from '../proactor.js';
 import { AllocatorReader } from '../read/allocator.js';
 import type { AllocatorOptions } from '../read/allocator.js';

@@ -1,4 +1,5 @@
 /** A file as the styles read it: at a position, or in order through the file's one sequence. */
+import type { CancelOptions } from '../cancel.js';
 import type { Bytes } from '../memory/bytes.js';
 import { PoolLanding } from '../memory/pool.js';
 import type { BufferPool } from '../memory/pool.js';
@@ -8,7 +9,7 @@ import { closedError } from '../errors.js';
 import type { RitsuError } from '../errors.js';
 import { refusal } from '../inflight.js';
 import { Opcode, Operation } from '../op.js';
-import type { CancelOptions, Completion, Failure } from '../op.js';
+import type { Completion, EndOptions, Failure } from '../op.js';
 import type { Proactor } from '../proactor.js';
 import { Stat, isSeekable } from '../stat.js';
 import { planOf } from './read.js';
@@ -78,8 +79,8 @@ export class FileSource implements ReadSource, SequenceHost {
   }
 
   watch(read: Deferred<Bytes | null>, options: CancelOptions): void {
-    const operation = read instanceof Operation ? read : (read as SequentialRead).operation;
-    if (operation !== undefined && !read.settled) this.host.watch(operation, options);
+    if (!(read instanceof Operation)) this.#sequence.watch(read as SequentialRead, options);
+    else if (!read.settled) this.host.watch(read, options);
   }
 
   begin(
@@ -105,6 +106,10 @@ export class FileSource implements ReadSource, SequenceHost {
       operation.refuse(() => error as Error); // no memory to be had
     }
     return operation;
+  }
+
+  end(operation: ReadOperation, cause: 'abort' | 'timeout', options: EndOptions): void {
+    this.host.end(operation, cause, options);
   }
 
   probeSeekable(): Operation<boolean> {

@@ -16,13 +16,14 @@
  *
  * Who calls: `StreamSource` (reads), the group (`wake`, `spill`), `Channel` (`close`, `setOptions`).
  */
+import type { CancelOptions } from '../cancel.js';
 import { closedError } from '../errors.js';
 import type { Block } from '../memory/block.js';
 import type { GroupUser } from '../memory/group.js';
 import { giveBack } from '../memory/loan.js';
 import type { Landing } from '../memory/size-class.js';
 import { ECANCELED, MULTISHOT, Opcode, SELECTED } from '../op.js';
-import type { CancelOptions, Completion } from '../op.js';
+import type { Completion } from '../op.js';
 import type { Proactor } from '../proactor.js';
 import { verdictOf } from './flow.js';
 import type { Flow } from './flow.js';
@@ -43,8 +44,8 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
   #inquiry: Inquiry | undefined = undefined;
   #direct: StreamRead | undefined = undefined;
   #end: number | undefined = undefined;
-  /** False once the descriptor was found to answer one at a time only. */
-  #multishot = true;
+  /** False where the descriptor answers one at a time only, or was found to. */
+  #multishot: boolean;
   #options = 0;
   #closed = false;
   #pumping = false;
@@ -55,6 +56,8 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     this.#host = host;
     this.#descriptor = descriptor;
     this.#select = select;
+    // A multishot does not see the end of a FIFO: the kernel tries it again only when there are bytes.
+    this.#multishot = select === Opcode.RECEIVE_SELECT;
     this.#stash = new Stash(host, this);
   }
 
@@ -101,6 +104,7 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     this.#flow = 'idle';
     const verdict = verdictOf(completion.result, false);
     const goesOn = verdict === 'not ready' || verdict === 'again';
+    if (verdict === 'bytes' && read.abandoned) this.#keepBytes(read, completion);
     if (goesOn && read.cancelCause === undefined) {
       read.slot = -1; // it waits again
       if (verdict === 'not ready') this.#poll();
@@ -166,6 +170,12 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
       read.block = block;
       this.#reads.answerFirst(length);
     } else this.#stash.push(block, length);
+  }
+
+  /** The read's promise was rejected before they came: they are the next one's. */
+  #keepBytes({ block, offset }: StreamRead, completion: Completion): void {
+    if (!this.#closed) this.#stash.keep(new Uint8Array(block!.memory!, offset, completion.result));
+    completion.result = ECANCELED;
   }
 
   /** The operation over the group will deliver nothing more. */

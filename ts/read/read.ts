@@ -2,9 +2,10 @@
  * What the three styles share: one chunk after another, whoever owns the memory. A function written against
  * `AsyncRead` takes a reader of any style.
  */
+import { checkCancel } from '../cancel.js';
+import type { CancelOptions } from '../cancel.js';
 import type { Bytes } from '../memory/bytes.js';
-import { argumentTypeError, checkInteger, checkPosition } from '../errors.js';
-import type { CancelOptions } from '../op.js';
+import { argumentTypeError, checkPosition } from '../errors.js';
 import type { ReadOptions } from './source.js';
 
 export type Style = 'allocator' | 'submit' | 'hybrid';
@@ -31,31 +32,15 @@ export interface Plan extends CancelOptions {
   readonly position: number | undefined;
 }
 
-const SEQUENTIAL: Plan = { position: undefined, signal: undefined, timeout: undefined };
+const SEQUENTIAL: Plan = { position: undefined, signal: undefined, timeout: undefined, prompt: undefined };
 
 export function planOf(options: ReadOptions | undefined): Plan {
   if (options === undefined) return SEQUENTIAL;
   if (typeof options !== 'object' || options === null) throw argumentTypeError('options', 'of type object', options);
-  const { position: given, signal, timeout } = options;
+  const { position: given, signal, timeout, prompt } = options;
   const position = given === undefined || given === null ? undefined : checkPosition(given);
-  if (signal !== undefined || timeout !== undefined) checkCancel(signal, timeout);
-  return { position, signal, timeout };
-}
-
-/** Refuse options of the wrong type. */
-export function checkCancelOptions(options: CancelOptions | undefined): CancelOptions {
-  if (options === undefined) return SEQUENTIAL;
-  if (typeof options !== 'object' || options === null) throw argumentTypeError('options', 'of type object', options);
-  const { signal, timeout } = options;
-  checkCancel(signal, timeout);
-  return { signal, timeout };
-}
-
-function checkCancel(signal: unknown, timeout: unknown): void {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw argumentTypeError('options.signal', 'an instance of AbortSignal', signal);
-  }
-  if (timeout !== undefined) checkInteger('options.timeout', timeout, 0, 2 ** 31 - 1);
+  if (signal !== undefined || timeout !== undefined || prompt !== undefined) checkCancel(signal, timeout, prompt);
+  return { position, signal, timeout, prompt };
 }
 
 /**

@@ -6,12 +6,14 @@
  * begin at the wrong place (its predecessor came short, failed or was aborted) is done again at the right one. So no
  * byte is lost, repeated or reordered, whichever styles take turns.
  */
+import type { CancelOptions } from '../cancel.js';
 import { Deferred } from '../deferred.js';
 import type { Bytes } from '../memory/bytes.js';
+import { abandon, limit, limitError } from '../cancel.js';
 import { closedError } from '../errors.js';
 import { Fifo } from '../fifo.js';
 import { Failure } from '../op.js';
-import type { CancelOptions, Completion, Operation } from '../op.js';
+import type { Completion, EndOptions, Operation } from '../op.js';
 import type { LoanHost } from '../memory/loan.js';
 import type { Plan } from './read.js';
 import type { BufferPool } from '../memory/pool.js';
@@ -49,18 +51,18 @@ export interface ReadSource {
 /** A sequential read, from its call to its delivery in order. */
 export class SequentialRead extends Deferred<Bytes | null> {
   readonly landing: Landing;
-  readonly options: CancelOptions | undefined;
   claimed: boolean;
+  /** A limit has ended it. */
+  ended: { readonly cause: 'abort' | 'timeout'; readonly options: EndOptions } | undefined = undefined;
   /** Where it was issued; -1 before, and for what has no positions. */
   position = -1;
   operation: ReadOperation | undefined = undefined;
   /** Its final completion, while it waits for its turn. */
   arrived: Completion | undefined = undefined;
 
-  constructor(landing: Landing, options: CancelOptions | undefined, claimed: boolean) {
+  constructor(landing: Landing, claimed: boolean) {
     super();
     this.landing = landing;
-    this.options = options;
     this.claimed = claimed;
   }
 }
@@ -78,6 +80,8 @@ export interface SequenceHost {
     options: CancelOptions | undefined,
     finish: (operation: ReadOperation, completion: Completion) => Bytes | null | Failure,
   ): ReadOperation;
+  /** End an operation as a limit of its own would. */
+  end(operation: ReadOperation, cause: 'abort' | 'timeout', options: EndOptions): void;
   /** Whether the file has positions; asked once, at the first sequential read. */
   probeSeekable(): Operation<boolean>;
 }
@@ -105,13 +109,25 @@ export class Sequence {
   }
 
   read(landing: Landing, options: CancelOptions | undefined, claimed: boolean): SequentialRead {
-    const read = new SequentialRead(landing, options, claimed);
+    const read = new SequentialRead(landing, claimed);
+    if (options !== undefined) this.watch(read, options);
     if (this.#seekable === true) this.#begin(read);
     else {
       this.#pending.push(read);
       this.#pump();
     }
     return read;
+  }
+
+  /** Let a signal or a timeout end the read, wherever it is. */
+  watch(read: SequentialRead, options: CancelOptions): void {
+    if (read.settled || (options.signal === undefined && options.timeout === undefined)) return;
+    const before = read.onSettled;
+    const stop = limit(options, (cause, reason) => this.#end(read, cause, { reason, prompt: options.prompt }));
+    read.onSettled = () => {
+      before?.();
+      stop(read.failed ? (read.ended === undefined ? 'failed' : 'aborted') : 'completed');
+    };
   }
 
   claim(read: SequentialRead): void {
@@ -136,9 +152,19 @@ export class Sequence {
 
   /** Fail what was not begun: the file is being closed. */
   refuse(failure: () => Error): void {
-    for (let read = this.#pending.shift(); read !== undefined; read = this.#pending.shift()) {
-      const buffer = read.landing.restore?.(failure);
-      read.fail(() => (buffer === undefined ? failure() : Object.assign(failure(), { buffer })));
+    for (let read = this.#pending.shift(); read !== undefined; read = this.#pending.shift()) refuse(read, failure);
+  }
+
+  /** A limit has ended it: at once while it waits to begin; else as its operation says. */
+  #end(read: SequentialRead, cause: 'abort' | 'timeout', options: EndOptions): void {
+    if (read.settled || read.ended !== undefined) return;
+    read.ended = { cause, options };
+    const makeError = (): Error => limitError(cause, options.reason, 'read');
+    if (this.#pending.remove(read)) refuse(read, makeError);
+    else if (read.arrived === undefined) this.#host.end(read.operation!, cause, options);
+    else if (options.prompt === true) {
+      abandon(read, makeError());
+      this.#deliver();
     }
   }
 
@@ -161,15 +187,17 @@ export class Sequence {
   #issue(read: SequentialRead, position: number): void {
     read.position = position;
     read.arrived = undefined;
-    const operation = this.#host.begin(read.landing, position, read.options, (finished, completion) => {
+    const operation = this.#host.begin(read.landing, position, undefined, (finished, completion) => {
       this.#arrive(read, finished, completion);
       return null;
     });
     read.operation = operation;
+    operation.front = read as Deferred<unknown>;
     operation.onSettled = () => {
       if (operation.failed) this.#fail(read, operation.error);
     };
     if (operation.failed) queueMicrotask(() => this.#fail(read, operation.error));
+    else if (read.ended !== undefined) this.#host.end(operation, read.ended.cause, read.ended.options);
   }
 
   #arrive(read: SequentialRead, operation: ReadOperation, completion: Completion): void {
@@ -190,6 +218,12 @@ export class Sequence {
 
   #deliver(): void {
     for (let read = this.#queue.peek(); read?.claimed && read.arrived !== undefined; read = this.#queue.peek()) {
+      if (read.abandoned && read.arrived.result >= 0) {
+        this.#queue.shift();
+        read.landing.discard(read.operation!, read.arrived);
+        refuse(read, () => closedError('read')); // its promise has its error already
+        continue;
+      }
       if (this.#isMisplaced(read, read.arrived)) {
         read.landing.discard(read.operation!, read.arrived);
         this.#next = Math.max(this.#next, this.#delivered + read.landing.length);
@@ -238,4 +272,10 @@ export class Sequence {
       this.#pump();
     };
   }
+}
+
+/** Fail a read that has no operation; what it was given goes back. */
+function refuse(read: SequentialRead, failure: () => Error): void {
+  const buffer = read.landing.restore?.(failure);
+  read.fail(() => (buffer === undefined ? failure() : Object.assign(failure(), { buffer })));
 }

@@ -72,6 +72,14 @@ export class Stash {
     return this.#copy(target);
   }
 
+  /** Copies of these bytes, of memory that is not the group's. */
+  keep(bytes: Uint8Array): void {
+    const block = allocate(this.#host, bytes.length);
+    new Uint8Array(block.memory!).set(bytes);
+    this.#host.copies += 1;
+    this.push(block, bytes.length);
+  }
+
   /** Give the group's blocks back; the bytes go on in memory of their own. */
   spill(): void {
     const size = this.#host.streamGroup.size;

@@ -2,6 +2,7 @@
  * A stream as the styles read it: in the order of the reads, and at no position. Readers refer to it, and it refers to
  * the stream, so that a stream lives as long as its readers; what is in flight refers to the `Intake` only.
  */
+import type { CancelOptions } from '../cancel.js';
 import type { Deferred } from '../deferred.js';
 import { argumentValueError } from '../errors.js';
 import { refusal } from '../inflight.js';
@@ -10,7 +11,7 @@ import { PoolLanding } from '../memory/pool.js';
 import type { BufferPool } from '../memory/pool.js';
 import type { Landing } from '../memory/size-class.js';
 import { LENGTH_MAX } from '../op.js';
-import type { CancelOptions, Operation } from '../op.js';
+import type { Operation } from '../op.js';
 import type { Proactor } from '../proactor.js';
 import type { Intake } from './intake.js';
 import { planOf } from './read.js';

@@ -1,6 +1,8 @@
 /**
  * Style 2, submit: your buffer goes to the kernel and comes back. While it is there, every view of it has length 0.
  */
+import { checkCancelOptions } from '../cancel.js';
+import type { CancelOptions } from '../cancel.js';
 import type { Bytes } from '../memory/bytes.js';
 import type { Deferred } from '../deferred.js';
 import { RitsuError, checkInteger, closedError } from '../errors.js';
@@ -9,8 +11,7 @@ import { LoanLanding, allocate, lend } from '../memory/loan.js';
 import type { Block, Keeper, Memory } from '../memory/block.js';
 import { stamp, viewOf } from '../memory/block.js';
 import { LENGTH_MAX } from '../op.js';
-import type { CancelOptions } from '../op.js';
-import { ChunkIterator, checkCancelOptions } from './read.js';
+import { ChunkIterator } from './read.js';
 import type { AsyncRead } from './read.js';
 import type { ReadOptions, ReadSource } from './source.js';
 

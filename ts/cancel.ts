@@ -1,0 +1,175 @@
+/**
+ * Ending work before its time: by a signal, by a deadline, or many pieces of work together by a `CancelScope`. What an
+ * abort means for each operation is said in `docs/guide.md`; that an operation's own completion decides, in `op.ts`.
+ *
+ * Who calls: whatever waits with `CancelOptions`, by `limit`.
+ */
+import type { Deferred } from './deferred.js';
+import { abortError, argumentTypeError, checkInteger, timeoutError } from './errors.js';
+import type { AbortError, LateOutcome, TimeoutError } from './errors.js';
+
+/** What every operation accepts: a signal and a deadline. */
+export interface CancelOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds. */
+  readonly timeout?: number | undefined;
+  /**
+   * Reject at once. Else the promise rejects when the kernel has let go, so that the error says what happened and brings
+   * the memory back; with `prompt`, `error.outcome` does so later.
+   */
+  readonly prompt?: boolean | undefined;
+}
+
+/** Why something was ended: by its signal or its time, or since what it belongs to is being closed. */
+export type CancelCause = 'abort' | 'timeout' | 'closed';
+
+/** How limited work ended. */
+export type Ending = 'completed' | 'aborted' | 'failed';
+
+const NONE: CancelOptions = { signal: undefined, timeout: undefined, prompt: undefined };
+const TIMEOUT_MAX = 2 ** 31 - 1;
+
+/** A copy of the options, checked. The caller's object is read once: its getters may run any code. */
+export function checkCancelOptions(options: CancelOptions | undefined): CancelOptions {
+  if (options === undefined) return NONE;
+  if (typeof options !== 'object' || options === null) throw argumentTypeError('options', 'of type object', options);
+  const { signal, timeout, prompt } = options;
+  if (signal !== undefined || timeout !== undefined || prompt !== undefined) checkCancel(signal, timeout, prompt);
+  return { signal, timeout, prompt };
+}
+
+export function checkCancel(signal: unknown, timeout: unknown, prompt: unknown): void {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw argumentTypeError('options.signal', 'an instance of AbortSignal', signal);
+  }
+  if (timeout !== undefined) checkInteger('options.timeout', timeout, 0, TIMEOUT_MAX);
+  if (prompt !== undefined && typeof prompt !== 'boolean') throw argumentTypeError('options.prompt', 'of type boolean', prompt);
+}
+
+/**
+ * Call `end` when the signal aborts (now, if it has) or the time is over. The result is to be called when the work has
+ * ended, in whatever way.
+ */
+export function limit(
+  { signal, timeout }: CancelOptions,
+  end: (cause: 'abort' | 'timeout', reason: unknown) => void,
+): (ending: Ending) => void {
+  if (signal?.aborted) {
+    end('abort', signal.reason);
+    return () => {};
+  }
+  const onAbort = (): void => end('abort', signal!.reason);
+  const timer = timeout === undefined ? undefined : setTimeout(() => end('timeout', undefined), timeout);
+  signal?.addEventListener('abort', onAbort, { once: true });
+  const leave = signal === undefined ? undefined : CancelScope.of(signal)?.enter();
+  return (ending) => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+    leave?.(ending);
+  };
+}
+
+/** The error for work that its limits ended before it had begun anything. */
+export function limitError(cause: 'abort' | 'timeout', reason: unknown, syscall: string): AbortError | TimeoutError {
+  return cause === 'abort' ? abortError(reason) : timeoutError(syscall);
+}
+
+/** Reject the promise of work that goes on, with an error that says later how it ended. */
+export function abandon<T>(work: Deferred<T>, error: Error & { outcome?: Promise<LateOutcome> | undefined }): void {
+  const { promise, resolve } = Promise.withResolvers<LateOutcome>();
+  error.outcome = promise;
+  work.abandon(() => error, (late) => resolve(lateOutcome(late)));
+}
+
+function lateOutcome(late: unknown): LateOutcome {
+  const { bytesWritten, bytesTransferred, buffers, buffer } = (late ?? {}) as {
+    readonly [key in 'bytesWritten' | 'bytesTransferred']?: number;
+  } & { readonly buffers?: readonly Buffer[]; readonly buffer?: Buffer };
+  return {
+    bytesTransferred: bytesWritten ?? bytesTransferred ?? 0,
+    buffers: buffers ?? (buffer === undefined ? [] : [buffer]),
+  };
+}
+
+/** What became of the work of a scope. */
+export interface ScopeTally {
+  /** Finished well: before the scope was cancelled, or all the same. */
+  readonly completed: number;
+  /** Ended by the cancel, or by a timeout of its own. */
+  readonly aborted: number;
+  readonly failed: number;
+}
+
+/**
+ * Many operations that end together. Give them `scope.signal`; a scope made inside of another one ends with it.
+ * @example
+ * const scope = new CancelScope();
+ * const reads = streams.map((stream) => stream.hybrid().pull({ signal: scope.signal }));
+ * const { completed, aborted } = await scope.cancel('enough');
+ */
+export class CancelScope implements AsyncDisposable {
+  static readonly #scopes = new WeakMap<AbortSignal, CancelScope>();
+  readonly #controller = new AbortController();
+  readonly #tally: Record<Ending, number> = { completed: 0, aborted: 0, failed: 0 };
+  readonly #parent: CancelScope | undefined;
+  readonly #stopFollowing: () => void;
+  #running = 0;
+  #onIdle: (() => void)[] = [];
+
+  /** The scope whose signal it is. */
+  static of(signal: AbortSignal): CancelScope | undefined {
+    return CancelScope.#scopes.get(signal);
+  }
+
+  /** `within`: a scope, or a signal, that ends this one, too. */
+  constructor(within?: CancelScope | AbortSignal) {
+    const outer = within instanceof CancelScope ? within.signal : within;
+    if (outer !== undefined && !(outer instanceof AbortSignal)) {
+      throw argumentTypeError('within', 'an instance of CancelScope or AbortSignal', outer);
+    }
+    CancelScope.#scopes.set(this.signal, this);
+    this.#parent = outer === undefined ? undefined : CancelScope.of(outer);
+    const follow = (): void => this.#controller.abort(outer!.reason);
+    if (outer?.aborted) follow();
+    else outer?.addEventListener('abort', follow, { once: true });
+    this.#stopFollowing = () => outer?.removeEventListener('abort', follow);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Work that has begun and not ended, that of scopes inside included. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** Count one more piece of work, until the result is called. Every operation that is given the signal does so itself. */
+  enter(): (ending: Ending) => void {
+    const outer = this.#parent?.enter();
+    this.#running += 1;
+    return (ending) => {
+      outer?.(ending);
+      this.#running -= 1;
+      this.#tally[ending] += 1;
+      if (this.#running === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+    };
+  }
+
+  /** Abort all work of the scope; resolves when the last of it has ended, and says how. Again only waits. */
+  async cancel(reason?: unknown): Promise<ScopeTally> {
+    this.#stopFollowing();
+    this.#controller.abort(reason);
+    return this.settled();
+  }
+
+  /** Resolves when none of its work is running. */
+  async settled(): Promise<ScopeTally> {
+    if (this.#running > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+    return { ...this.#tally };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.cancel();
+  }
+}
