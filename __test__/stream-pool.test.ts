@@ -26,8 +26,9 @@ onEachAlone('a slow consumer: the peer is slowed down, memory is bounded, and al
   const reader = stream.allocator();
   const chunks: Buffer[] = [];
   const take = async (): Promise<boolean> => {
-    using bytes = await reader.read();
+    const bytes = await reader.read();
     if (bytes !== null) chunks.push(bytes.copy());
+    bytes?.release();
     return bytes !== null;
   };
   await take();
@@ -84,7 +85,7 @@ onEachAlone('who is armed and gets nothing does not hold up those behind it', { 
   peer.write('now');
   await delay(50);
   lease!.release();
-  using bytes = await read;
+  const bytes = await read;
   t.is(bytes?.data.toString(), 'now');
   for (const each of silent) each.peer.end();
   bytes?.release();
@@ -108,8 +109,9 @@ onEachAlone('what is only stashed starves nobody', { streamPool: { size: 4096, c
     readers.map(async (reader) => {
       let text = '';
       while (text.length < 3) {
-        using bytes = await reader.read();
+        const bytes = await reader.read();
         text += bytes!.data.toString();
+        bytes!.release();
       }
       return text;
     }),
@@ -197,4 +199,19 @@ test('what a group is made of is checked', async (t) => {
     peer.destroy();
     await proactor.close();
   }
+});
+
+test('more idle connections than there are slots: a warning says so', async (t) => {
+  const proactor = new Proactor({ backend: 'node', inFlightMax: 2 });
+  const pairs = await Promise.all([pairOf(proactor), pairOf(proactor), pairOf(proactor)]);
+  const alive = setInterval(() => {}, 1000);
+  const reads = pairs.map(({ stream }) => stream.allocator().read());
+  for await (const [warning] of on(process, 'warning') as AsyncIterable<[Error & { code: string }]>) {
+    if (warning.code === 'RITSU_SLOTS_EMPTY') break;
+  }
+  clearInterval(alive);
+  t.is(proactor.stats().waiting, 1);
+  for (const { peer } of pairs) peer.end();
+  t.deepEqual(await Promise.all(reads), [null, null, null]);
+  await proactor.destroy();
 });

@@ -7,6 +7,8 @@
 import type { Deferred } from './deferred.js';
 import { abortError, argumentTypeError, checkInteger, timeoutError } from './errors.js';
 import type { AbortError, LateOutcome, TimeoutError } from './errors.js';
+import { systemTimers } from './timers.js';
+import type { Timers } from './timers.js';
 
 /** What every operation accepts: a signal and a deadline. */
 export interface CancelOptions {
@@ -34,16 +36,16 @@ export function checkCancelOptions(options: CancelOptions | undefined): CancelOp
   if (options === undefined) return NONE;
   if (typeof options !== 'object' || options === null) throw argumentTypeError('options', 'of type object', options);
   const { signal, timeout, prompt } = options;
-  if (signal !== undefined || timeout !== undefined || prompt !== undefined) checkCancel(signal, timeout, prompt);
-  return { signal, timeout, prompt };
+  return { signal, timeout: checkCancel(signal, timeout, prompt), prompt };
 }
 
-export function checkCancel(signal: unknown, timeout: unknown, prompt: unknown): void {
+/** The timeout as a number. */
+export function checkCancel(signal: unknown, timeout: unknown, prompt: unknown): number | undefined {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw argumentTypeError('options.signal', 'an instance of AbortSignal', signal);
   }
-  if (timeout !== undefined) checkInteger('options.timeout', timeout, 0, TIMEOUT_MAX);
   if (prompt !== undefined && typeof prompt !== 'boolean') throw argumentTypeError('options.prompt', 'of type boolean', prompt);
+  return timeout === undefined ? undefined : checkInteger('options.timeout', timeout, 0, TIMEOUT_MAX);
 }
 
 /**
@@ -53,17 +55,18 @@ export function checkCancel(signal: unknown, timeout: unknown, prompt: unknown):
 export function limit(
   { signal, timeout }: CancelOptions,
   end: (cause: 'abort' | 'timeout', reason: unknown) => void,
+  timers: Timers = systemTimers,
 ): (ending: Ending) => void {
   if (signal?.aborted) {
     end('abort', signal.reason);
     return () => {};
   }
   const onAbort = (): void => end('abort', signal!.reason);
-  const timer = timeout === undefined ? undefined : setTimeout(() => end('timeout', undefined), timeout);
+  const timer = timeout === undefined ? undefined : timers.set(timeout, () => end('timeout', undefined));
   signal?.addEventListener('abort', onAbort, { once: true });
   const leave = signal === undefined ? undefined : CancelScope.of(signal)?.enter();
   return (ending) => {
-    clearTimeout(timer);
+    timers.clear(timer);
     signal?.removeEventListener('abort', onAbort);
     leave?.(ending);
   };

@@ -6,7 +6,7 @@
  * destroyed) -> closed (CLOSE, which the core orders behind what is in flight).
  */
 import type { CancelOptions } from './cancel.js';
-import { STREAM } from './errors.js';
+import { RitsuError, STREAM, closedError, inUseError } from './errors.js';
 import { refusal } from './inflight.js';
 import { Opcode, Operation, UNREF } from './op.js';
 import type { Proactor, Resident } from './proactor.js';
@@ -128,6 +128,17 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     this.intake.setOptions(this.#options);
   }
 
+  /** Close it, but leave the descriptor open; what came and nobody read. */
+  async detach(): Promise<Uint8Array> {
+    if (this.closed || this.proactor.backend.name === 'node') throw unmovable(this.closed);
+    if (!this.intake.isIdle || this.turns.all().length > 0) throw inUseError('handOver');
+    const detached = this.intake.detach();
+    this.#closed = detached.then(() => {});
+    isBeingClosed(this);
+    this.proactor.residents.delete(this);
+    return detached;
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -155,4 +166,9 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     this.proactor.start(operation);
     await operation.promise;
   }
+}
+
+function unmovable(closed: boolean): RitsuError {
+  if (closed) return closedError('handOver');
+  return new RitsuError('ERR_RITSU_UNAVAILABLE', 'handOver: a stream of the node backend cannot leave its thread');
 }

@@ -38,6 +38,7 @@ export type RitsuErrorCode =
   | 'ERR_RITSU_EXPOSED'
   | 'ERR_RITSU_EXTERNAL_BUFFERS'
   | 'ERR_RITSU_INTERNAL'
+  | 'ERR_RITSU_IN_USE'
   | 'ERR_RITSU_MEMORY'
   | 'ERR_RITSU_NOT_OWNED'
   | 'ERR_RITSU_NOTHING_SUBMITTED'
@@ -98,6 +99,10 @@ export function abortError(reason: unknown): AbortError {
 
 export function timeoutError(syscall: string): TimeoutError {
   return new TimeoutError('ERR_RITSU_TIMEOUT', `${syscall} did not end in the time given`);
+}
+
+export function inUseError(what: string): RitsuError {
+  return new RitsuError('ERR_RITSU_IN_USE', `${what}: reads wait on it, or writes are not finished`);
 }
 
 export function closedError(what: string): RitsuError {
@@ -165,11 +170,25 @@ export function rangeError(name: string, range: string, actual: unknown): RangeE
   return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
 }
 
-function describe(value: unknown): string {
+/** A value in an error's message. An error is due whatever the value is: one that cannot be asked for its name has none. */
+export function describe(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`;
-  if (typeof value === 'object' && value !== null) return `an instance of ${value.constructor?.name ?? 'Object'}`;
-  if (typeof value === 'function') return `function ${value.name}`;
+  if (typeof value === 'object' && value !== null) return `an instance of ${nameOf(() => value.constructor) || 'Object'}`;
+  if (typeof value === 'function') return `function ${nameOf(() => value)}`;
   return typeof value === 'string' ? `'${value}'` : `${typeof value} ${String(value)}`.replace(/^number |^undefined /, '');
+}
+
+function nameOf(named: () => { readonly name?: unknown } | undefined): string {
+  try {
+    const name = named()?.name;
+    return typeof name === 'string' ? name : '';
+  } catch {
+    return '';
+  }
+}
+
+export function checkOptions(options: unknown): void {
+  if (typeof options !== 'object' || options === null) throw argumentTypeError('options', 'of type object', options);
 }
 
 /** An integer from `minimum` to `maximum`; a bigint within is accepted. */

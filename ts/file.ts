@@ -6,7 +6,7 @@ import { constants } from 'node:fs';
 import { checkCancelOptions } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
-import { argumentTypeError, checkInteger, closedError } from './errors.js';
+import { argumentTypeError, checkInteger, closedError, inUseError } from './errors.js';
 import { refusal } from './inflight.js';
 import { Opcode, Operation } from './op.js';
 import type { Completion } from './op.js';
@@ -82,8 +82,16 @@ export async function open(path: PathLike, flags?: string | number | OpenOptions
   return new File(proactor, descriptor, fd, operation.path, bits);
 }
 
-export class File implements AsyncDisposable {
+/** What is left of a file when its descriptor goes to another thread. */
+interface Detached {
+  readonly proactor: Proactor;
+  readonly descriptor: number;
   readonly path: string;
+  readonly flags: number;
+  readonly position: number;
+}
+
+export class File implements AsyncDisposable {
   readonly #proactor: Proactor;
   readonly #descriptor: number;
   readonly #fd: number;
@@ -91,6 +99,7 @@ export class File implements AsyncDisposable {
   readonly #source: FileSource;
   readonly #target: WriteTarget;
   readonly #handle: Unclosed;
+  #path: string;
   #closed: Promise<void> | undefined = undefined;
 
   /** Used by `open`. */
@@ -99,7 +108,7 @@ export class File implements AsyncDisposable {
     this.#descriptor = descriptor;
     this.#fd = fd;
     this.#flags = flags;
-    this.path = path;
+    this.#path = path;
     this.#source = new FileSource(this, proactor, descriptor, this.direct);
     this.#target = {
       host: proactor,
@@ -109,6 +118,11 @@ export class File implements AsyncDisposable {
     };
     this.#handle = handleOf(proactor, descriptor, fd);
     closeWhenCollected(this, this.#handle);
+  }
+
+  /** As it was opened. */
+  get path(): string {
+    return this.#path;
   }
 
   /** The system's number of the open file; -1 once closed. The file owns it: do not close it. */
@@ -186,6 +200,23 @@ export class File implements AsyncDisposable {
     return this.#closed;
   }
 
+  /** Used by `handOver`: give the descriptor up. */
+  async detach(): Promise<Detached> {
+    if (this.closed) throw closedError('handOver');
+    const position = this.#source.position;
+    if (position === undefined) throw inUseError('handOver');
+    isBeingClosed(this.#handle);
+    this.#closed = this.#source.refuse();
+    await this.#closed;
+    return { proactor: this.#proactor, descriptor: this.#descriptor, path: this.path, flags: this.#flags, position };
+  }
+
+  /** Used by `takeOver`: it was opened by that name, and read up to there. */
+  resume(path: string | undefined, position: number): void {
+    if (path !== undefined) this.#path = path;
+    this.#source.position = position;
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -197,8 +228,7 @@ export class File implements AsyncDisposable {
   }
 
   #submit<T>(operation: Operation<T>, options: CancelOptions | undefined): Operation<T> {
-    checkCancelOptions(options);
-    this.#admit(operation, options);
+    this.#admit(operation, checkCancelOptions(options));
     if (!operation.settled) this.#proactor.start(operation);
     return operation;
   }

@@ -6,6 +6,7 @@
 import type { CancelCause, CancelOptions } from './cancel.js';
 import { abortError, closedError, timeoutError } from './errors.js';
 import { Fifo } from './fifo.js';
+import { EmptyWarning } from './memory/empty-warning.js';
 import { ECANCELED, MORE, OPCODE_NAMES } from './op.js';
 import type { Completion, Operation } from './op.js';
 import type { Backend } from './backend/backend.js';
@@ -46,8 +47,14 @@ export class Inflight {
   readonly #generations: Uint32Array;
   readonly #freeSlots: number[] = [];
   readonly #waiting = new Fifo<AnyOperation>();
+  /** The first slot that was never used. */
+  #unused = 0;
+  readonly #warning = new EmptyWarning(() => this.#describeWaiting(), 'RITSU_SLOTS_EMPTY');
   #onIdle: (() => void)[] = [];
   #count = 0;
+  /** Slots that ever came free; and how many it was when somebody last looked. */
+  #vacated = 0;
+  #vacatedBefore = -1;
   /** Completions of an operation that no longer has its slot. Never expected. */
   stale = 0;
   /** How aborts and timeouts ended. */
@@ -56,7 +63,6 @@ export class Inflight {
   constructor(backend: Backend) {
     this.#backend = backend;
     this.#generations = new Uint32Array(backend.inFlightMax);
-    for (let slot = backend.inFlightMax - 1; slot >= 0; slot -= 1) this.#freeSlots.push(slot);
   }
 
   /** Operations that have a slot. */
@@ -70,8 +76,8 @@ export class Inflight {
 
   submit(operation: AnyOperation): void {
     if (operation.settled) return; // aborted before it began
-    const slot = this.#freeSlots.pop();
-    if (slot === undefined) this.#waiting.push(operation);
+    const slot = this.#freeSlots.pop() ?? (this.#unused < this.#generations.length ? this.#unused++ : undefined);
+    if (slot === undefined) this.#wait(operation);
     else this.#place(operation, slot);
   }
 
@@ -145,6 +151,25 @@ export class Inflight {
     for (const operation of this.#waiting) yield describe(operation, false);
   }
 
+  #wait(operation: AnyOperation): void {
+    this.#waiting.push(operation);
+    this.#warning.watch();
+  }
+
+  /** Waiting is no trouble as long as slots come free. */
+  #describeWaiting(): string | undefined {
+    if (this.#waiting.length === 0) return undefined;
+    if (this.#vacated !== this.#vacatedBefore) {
+      this.#vacatedBefore = this.#vacated;
+      queueMicrotask(() => this.#warning.watch());
+      return undefined;
+    }
+    return (
+      `operations that wait for a slot: ${this.#waiting.length}; ${this.#count} are in flight. ` +
+      'Every idle connection that is read has one: give the proactor more (inFlightMax).'
+    );
+  }
+
   #place(operation: AnyOperation, slot: number): void {
     operation.slot = slot;
     operation.generation = this.#generations[slot]!;
@@ -157,10 +182,14 @@ export class Inflight {
     this.#operations[slot] = undefined;
     this.#generations[slot] = (generation + 1) & GENERATION_MASK;
     this.#count -= 1;
+    this.#vacated += 1;
     let next = this.#waiting.shift();
     while (next?.settled) next = this.#waiting.shift();
     if (next === undefined) this.#freeSlots.push(slot);
-    else this.#place(next, slot);
+    else {
+      if (this.#waiting.length === 0) this.#warning.end();
+      this.#place(next, slot);
+    }
   }
 
   #announceIdle(): void {

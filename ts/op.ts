@@ -13,6 +13,7 @@ import { abandon, limit } from './cancel.js';
 import type { CancelCause, CancelOptions, Ending } from './cancel.js';
 import { abortError, closedError, systemError, timeoutError } from './errors.js';
 import type { Endpoint } from './errors.js';
+import type { Timers } from './timers.js';
 
 /** Operation codes of the submission page. */
 export const Opcode = {
@@ -228,9 +229,9 @@ export class Operation<T> extends Deferred<T> {
   }
 
   /** Ask `cancel` to end this operation when the signal aborts or the deadline passes. */
-  watch(options: CancelOptions, cancel: (operation: Operation<T>, cause: CancelCause) => void): void {
+  watch(options: CancelOptions, cancel: (operation: Operation<T>, cause: CancelCause) => void, timers?: Timers): void {
     const before = this.unwatch;
-    const stop = limit(options, (cause, reason) => this.end(cause, { reason, prompt: options.prompt }, cancel));
+    const stop = limit(options, (cause, reason) => this.end(cause, { reason, prompt: options.prompt }, cancel), timers);
     if (this.settled) return;
     this.unwatch = (ending) => {
       before?.(ending);
@@ -249,7 +250,12 @@ export class Operation<T> extends Deferred<T> {
     let error: Error | undefined;
     const once = (): Error => (error ??= make());
     const read = this as Operation<unknown> as ReadOperation;
-    const buffer = this.restore === undefined ? this.landing?.restore?.(once, read) : this.restore();
+    let buffer: Uint8Array | undefined;
+    try {
+      buffer = this.restore === undefined ? this.landing?.restore?.(once, read) : this.restore();
+    } catch (thrown) {
+      return new Failure(() => thrown as Error); // by a buffer or an allocator of the program's own
+    }
     return new Failure(() => (buffer === undefined ? once() : Object.assign(once(), { buffer })));
   }
 

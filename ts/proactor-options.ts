@@ -11,7 +11,7 @@ export interface ProactorOptions {
   readonly entries?: number | undefined;
   /** Entries of the completion queue; 4096 where not given. */
   readonly completionEntries?: number | undefined;
-  /** Operations that may be in flight at once, 1 to 65536; 4096 where not given. More wait their turn. */
+  /** Operations that may be in flight at once, 1 to 2^20; 65536 where not given. More wait their turn. */
   readonly inFlightMax?: number | undefined;
   /** Bytes of the pool that may be registered with the kernel (pinned, memlock); 4 MiB where not given. */
   readonly registeredBytesMax?: number | undefined;
@@ -33,7 +33,7 @@ export function checkProactorOptions(options: ProactorOptions): void {
   const limits = [
     ['entries', 1, 32_768],
     ['completionEntries', 1, 65_536],
-    ['inFlightMax', 1, 65_536],
+    ['inFlightMax', 1, 2 ** 20],
     ['registeredBytesMax', 0, 2 ** 30],
   ] as const;
   for (const [name, minimum, maximum] of limits) {

@@ -4,11 +4,13 @@
  *
  * States: open -> closing (takes nothing new) -> closed.
  */
+import { MessageChannel } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
 import type { CancelCause, CancelOptions } from './cancel.js';
 import { chooseBackend } from './backend/choose.js';
-import type { BackendInfo, BackendName, Counters } from './backend/choose.js';
+import type { BackendInfo, BackendKind, BackendMaker, Counters } from './backend/choose.js';
 import type { Backend } from './backend/backend.js';
-import { RitsuError, checkInteger, closedError } from './errors.js';
+import { RitsuError, checkInteger, checkOptions, closedError } from './errors.js';
 import { Inflight, refusal } from './inflight.js';
 import type { CancelTally, InflightInfo } from './inflight.js';
 import { LeaseTracer } from './memory/lease-tracer.js';
@@ -22,10 +24,13 @@ import type { BufferPoolOptions } from './memory/pool.js';
 import { checkProactorOptions } from './proactor-options.js';
 import type { ProactorOptions } from './proactor-options.js';
 import type { SizeClassStats } from './memory/size-class.js';
+import { Guest } from './remote/guest.js';
+import { systemTimers } from './timers.js';
+import type { Timers } from './timers.js';
 import { closeDescriptor } from './unclosed.js';
 
 export interface ProactorStats extends Counters {
-  readonly backend: BackendName;
+  readonly backend: BackendKind;
   /** Operations that wait for a slot. */
   readonly waiting: number;
   /** How aborts and timeouts ended. */
@@ -84,15 +89,17 @@ export class Proactor implements LoanHost {
     if (Proactor.#current?.open) {
       throw new RitsuError('ERR_RITSU_UNAVAILABLE', "this thread's proactor is in use already: configure it before");
     }
+    checkProactorOptions(options);
     Proactor.#defaults = { ...options };
   }
 
-  constructor(options: ProactorOptions = {}) {
+  /** A proactor of one's own; `make` is the library's, for backends that are not chosen by name. */
+  constructor(options: ProactorOptions = {}, make?: BackendMaker) {
     checkProactorOptions(options);
     this.#options = options;
     this.fence = options.fence ?? true;
     this.tracer = options.traceLeases ? new LeaseTracer() : undefined;
-    const { backend, info } = chooseBackend(options, (completion) => this.#inflight.settle(completion));
+    const { backend, info } = chooseBackend(options, (completion) => this.#inflight.settle(completion), make);
     this.backend = backend;
     this.info = info;
     this.#inflight = new Inflight(this.backend);
@@ -118,6 +125,11 @@ export class Proactor implements LoanHost {
     return !this.#serving;
   }
 
+  /** Where deadlines have their time from. */
+  get timers(): Timers {
+    return this.backend.timers ?? systemTimers;
+  }
+
   /** The pool that reads of this proactor take memory from. */
   get pool(): BufferPool {
     this.#pool ??= this.createPool(this.#options.pool);
@@ -136,6 +148,19 @@ export class Proactor implements LoanHost {
     const pool = new BufferPool(this, options);
     this.#pools.push(pool);
     return pool;
+  }
+
+  /**
+   * A handle to this proactor for another thread: transfer it there, and give it to `remoteProactor`. It keeps this thread
+   * alive until the other one has closed it.
+   * @example
+   * new Worker(file, { workerData: { port }, transferList: [port] });
+   */
+  share(): MessagePort {
+    if (!this.#open) throw closedError('share');
+    const { port1, port2 } = new MessageChannel();
+    new Guest(this, port1);
+    return port2;
   }
 
   /** Give an operation a slot, or let it wait for one. Its memory is its own from here on. */
@@ -159,7 +184,7 @@ export class Proactor implements LoanHost {
   watch<T>(operation: Operation<T>, options: CancelOptions | undefined): void {
     if (options === undefined || (options.signal === undefined && options.timeout === undefined)) return;
     if (options.prompt === true) operation.drop = (value) => this.#dropDescriptor(value);
-    operation.watch(options, (target, cause) => this.#inflight.cancel(target as Operation<unknown>, cause));
+    operation.watch(options, (target, cause) => this.#inflight.cancel(target as Operation<unknown>, cause), this.timers);
   }
 
   /** End an operation as its signal or timeout would. */
@@ -177,7 +202,11 @@ export class Proactor implements LoanHost {
     const operation = new Operation<number>(Opcode.NOP, (op, completion) =>
       completion.result < 0 ? op.failure(completion.result) : completion.result,
     );
-    operation.extra = result;
+    try {
+      operation.extra = checkInteger('result', result, -(2 ** 31), 2 ** 31 - 1);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     return this.submit(operation).promise;
   }
 
@@ -216,6 +245,7 @@ export class Proactor implements LoanHost {
 
   /** Take nothing new, cancel what was begun, then end: nothing writes to memory once this has resolved. */
   async destroy(options: DestroyOptions = {}): Promise<void> {
+    checkOptions(options);
     const deadline = checkInteger('deadline', options.deadline ?? DESTROY_DEADLINE_MS, 0, 2 ** 31 - 1);
     const closed = this.close();
     if (this.#serving) this.#inflight.cancelAll();

@@ -5,6 +5,7 @@
  * Nothing that is in flight refers to a `Stream`: one that the program forgot can be collected, and is closed then.
  * What has to live on is its `Channel` (`ts/channel.ts`).
  */
+import { checkCancelOptions } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
 import { Channel } from './channel.js';
 import type { StreamKind } from './channel.js';
@@ -74,8 +75,8 @@ export class Stream implements AsyncDisposable {
   }
 
   /** No more bytes from us, after the writes that were called; the peer's reads end, ours go on. */
-  shutdown(options?: CancelOptions): Promise<void> {
-    return this.#channel.shutdown(options);
+  async shutdown(options?: CancelOptions): Promise<void> {
+    await this.#channel.shutdown(checkCancelOptions(options));
   }
 
   /** Send what is in a file, block by block, without JavaScript touching it; how many bytes were sent. */
@@ -103,6 +104,17 @@ export class Stream implements AsyncDisposable {
   unref(): this {
     this.#channel.keepAlive(false);
     return this;
+  }
+
+  /** Used by `handOver`: give the descriptor up, with what came and nobody read. */
+  async detach(): Promise<{ readonly proactor: Proactor; readonly descriptor: number; readonly rest: Uint8Array }> {
+    const { proactor, descriptor } = this.#channel;
+    return { proactor, descriptor, rest: await this.#channel.detach() };
+  }
+
+  /** Used by `takeOver`: bytes that come before those of the descriptor. */
+  prepend(bytes: Uint8Array): void {
+    this.#channel.intake.prepend(bytes);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -167,7 +167,11 @@ export class Transfer extends Operation<WriteResult> {
       this.#target.awaitWritable(() => {
         if (!this.settled) this.#handOver();
       });
-    } else super.complete(result === completion.result ? completion : { ...completion, result });
+    } else {
+      // It could not be written and is not wanted any more: ended, as if the cancel had come first.
+      const told = result === EAGAIN && !goesOn ? ECANCELED : result;
+      super.complete(told === completion.result ? completion : { ...completion, result: told });
+    }
   }
 
   outcome(result: number): WriteResult | Failure {

@@ -5,8 +5,14 @@
  */
 import type { Block } from '../memory/block.js';
 import type { Completion, Operation } from '../op.js';
+import type { Timers } from '../timers.js';
 
 export type BackendName = 'uring' | 'node';
+/** Of what kind it is: one of those, a handle to another thread's proactor, or a simulation (`ritsu/testing`). */
+export type BackendKind = BackendName | 'remote' | 'simulated';
+
+/** Makes a backend that is not chosen by name. */
+export type BackendMaker = (settle: Settle, inFlightMax: number) => Backend;
 
 /** Takes each completion, final or not. Never called from inside `encode`, `cancel` or `flush`. */
 export type Settle = (completion: Completion) => void;
@@ -64,10 +70,12 @@ export interface Counters {
 }
 
 export interface Backend {
-  readonly name: BackendName;
+  readonly name: BackendKind;
   readonly features: Features;
   /** How many operations may have a slot at once. */
   readonly inFlightMax: number;
+  /** Set where it has a time of its own. */
+  readonly timers?: Timers;
 
   /** Describe the operation, which has its slot, to the system; it is handed over at the end of this turn at the latest. */
   encode(operation: Operation<unknown>): void;

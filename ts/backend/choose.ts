@@ -4,17 +4,17 @@
  */
 import { channel } from 'node:diagnostics_channel';
 import { RitsuError, argumentValueError } from '../errors.js';
-import type { Backend, BackendName, Counters, Features, Settle } from './backend.js';
+import type { Backend, BackendKind, BackendMaker, BackendName, Counters, Features, Settle } from './backend.js';
 import { NodeBackend } from './node.js';
 import { UringBackend } from './uring.js';
 
-export type { BackendName, Counters };
+export type { BackendKind, BackendMaker, BackendName, Counters };
 
 /** What kept the ring away: the kernel, a sysctl, a seccomp filter, the memlock limit, or no binding for this system. */
 export type CauseKind = 'binding' | 'forced' | 'kernel' | 'memlock' | 'seccomp' | 'sysctl' | 'unknown';
 
 export interface BackendInfo {
-  readonly backend: BackendName;
+  readonly backend: BackendKind;
   readonly features: Features;
   /** Why it is not the ring. */
   readonly cause?: { readonly kind: CauseKind; readonly message: string };
@@ -30,7 +30,7 @@ export interface Choice {
   readonly registeredBytesMax?: number | undefined;
 }
 
-const IN_FLIGHT_MAX = 4096;
+const IN_FLIGHT_MAX = 65_536;
 
 const FIXES: Readonly<Record<CauseKind, string | undefined>> = {
   binding: 'build the native binding (`npm run build:native`), or install ritsu for this platform',
@@ -51,7 +51,8 @@ export interface Chosen {
   readonly info: BackendInfo;
 }
 
-export function chooseBackend(options: Choice, settle: Settle): Chosen {
+export function chooseBackend(options: Choice, settle: Settle, make?: BackendMaker): Chosen {
+  if (make !== undefined) return chosen(make(settle, options.inFlightMax ?? IN_FLIGHT_MAX), undefined);
   const wanted = wantedBackend(options);
   const inFlightMax = options.inFlightMax ?? IN_FLIGHT_MAX;
   if (wanted === 'node') return chosen(new NodeBackend(settle, { inFlightMax }), { kind: 'forced', message: 'asked for' });

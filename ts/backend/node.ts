@@ -15,7 +15,7 @@ import type { Channel } from './node/channel.js';
 import type { Completion, Operation } from '../op.js';
 import { accept } from './node/accept.js';
 import { BlockTable } from './node/blocks.js';
-import { Call, OUT } from './node/call.js';
+import { Call, FINISHED, OUT } from './node/call.js';
 import { decodeAddress, encodeAddress } from './node/address.js';
 import { borrow, closeFile } from './node/calls.js';
 import { Datagrams } from './node/datagrams.js';
@@ -25,7 +25,7 @@ import type { Backend, ClassLayout, Counters, Features, Opened, Settle } from '.
 
 const { setImmediate } = globalThis;
 
-const IN_FLIGHT_MAX = 4096;
+const IN_FLIGHT_MAX = 65_536;
 /** Completions delivered before other work of the loop has its turn. */
 const DELIVERY_MAX = 1024;
 const FAULT_CLOSED = -10006;
@@ -93,6 +93,7 @@ export class NodeBackend implements Backend {
     const refusal = this.#closed ? FAULT_CLOSED : accept(call, this.#tables);
     if (refusal === 0) return this.#runner.place(call);
     if (refusal < ERRNO_LAST) this.#faults += 1;
+    call.state = FINISHED; // not to be withdrawn: it has nothing to give back
     call.result = refusal;
     call.flags = REFUSED;
     this.#finished(call);

@@ -1,14 +1,16 @@
-/** Says once, when somebody has waited for memory for a second, who they wait for. */
+/** Says once, when somebody has waited for a second for what has run out, what that is. */
 const EMPTY_WARNING_MS = 1000;
 
 export class EmptyWarning {
   readonly #describe: () => string | undefined;
+  readonly #code: string;
   #timer: NodeJS.Timeout | undefined = undefined;
   #warned = false;
 
   /** `describe` tells what is the matter; undefined when nobody waits any more. */
-  constructor(describe: () => string | undefined) {
+  constructor(describe: () => string | undefined, code = 'RITSU_POOL_EMPTY') {
     this.#describe = describe;
+    this.#code = code;
   }
 
   /** Somebody waits. */
@@ -19,7 +21,7 @@ export class EmptyWarning {
       const message = this.#describe();
       if (message === undefined) return;
       this.#warned = true;
-      process.emitWarning(message, { code: 'RITSU_POOL_EMPTY', type: 'RitsuWarning' });
+      process.emitWarning(message, { code: this.#code, type: 'RitsuWarning' });
     }, EMPTY_WARNING_MS);
     this.#timer.unref();
   }

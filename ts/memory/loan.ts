@@ -95,6 +95,7 @@ function pinned(host: PoolHost, memory: ArrayBuffer, moved: ArrayBuffer, known: 
 
 /** A block to stand in for memory that cannot be moved: of the pool if one is free, else of its own. */
 export function standIn(host: LoanHost, length: number): Block {
+  if (!host.open) throw closedError('copy');
   host.copies += 1;
   const block = host.pool.take(length) ?? allocate(host, length);
   block.inFlight = true;

@@ -1,5 +1,5 @@
 /** The buffer pool: size classes in one mapping, made on first use; it ends with its proactor. */
-import { argumentValueError, checkInteger, rangeError } from '../errors.js';
+import { argumentTypeError, argumentValueError, checkInteger, checkOptions, rangeError } from '../errors.js';
 import { LENGTH_MAX } from '../op.js';
 import type { Completion, Failure } from '../op.js';
 import type { Block } from './block.js';
@@ -34,6 +34,7 @@ export class BufferPool {
 
   /** Used by `Proactor.createPool`. */
   constructor(host: PoolHost, options: BufferPoolOptions = {}) {
+    checkOptions(options);
     this.host = host;
     const classes = checkClasses(options.classes ?? DEFAULT_CLASSES);
     const whenEmpty = options.whenEmpty ?? 'wait';
@@ -121,16 +122,18 @@ export class PoolLanding implements Landing {
   }
 }
 
+function checkClass(options: SizeClassOptions): SizeClassOptions {
+  checkOptions(options);
+  const size = checkInteger('size', options.size, 4096, LENGTH_MAX);
+  if (!Number.isInteger(Math.log2(size))) throw rangeError('size', 'a power of two', size);
+  return { size, count: checkInteger('count', options.count, 1, 32_768) };
+}
+
 function checkClasses(classes: readonly SizeClassOptions[]): SizeClassOptions[] {
+  if (!Array.isArray(classes)) throw argumentTypeError('classes', 'an array of size classes', classes);
   if (classes.length === 0) throw rangeError('classes', 'a list of at least one size class', classes.length);
-  const sorted = classes.toSorted((a, b) => a.size - b.size);
-  let total = 0;
-  for (const { size, count } of sorted) {
-    checkInteger('size', size, 4096, LENGTH_MAX);
-    if (!Number.isInteger(Math.log2(size))) throw rangeError('size', 'a power of two', size);
-    checkInteger('count', count, 1, 32_768);
-    total += size * count;
-  }
+  const sorted = Array.from(classes as readonly SizeClassOptions[], checkClass).sort((a, b) => a.size - b.size);
+  const total = sorted.reduce((sum, { size, count }) => sum + size * count, 0);
   if (total >= POOL_BYTES_MAX) throw rangeError('classes', 'less than 4 GiB in all', total);
   return sorted;
 }

@@ -113,10 +113,8 @@ export class SizeClass implements Landing, Keeper {
 
   /** A free block for the library's own use (a copy), never waiting for one; `keep` returns it. */
   take(): Block | undefined {
-    const block = this.#free.pop();
-    if (block === undefined) return undefined;
-    this.#leased += 1;
-    block.memory ??= this.#host.backend.expose(block);
+    const block = this.#next();
+    if (block !== undefined) this.#leased += 1;
     return block;
   }
 
@@ -215,12 +213,20 @@ export class SizeClass implements Landing, Keeper {
         return true;
       }
     }
-    const block = this.#free.pop();
+    const block = this.#next();
     if (block === undefined) return false;
-    block.memory ??= this.#host.backend.expose(block);
     operation.block = block;
     if (operation.opcode !== Opcode.READ_SELECT && operation.direct && block.registered) operation.opcode = Opcode.READ_FIXED;
     return true;
+  }
+
+  /** Off the free list, with its memory; where that cannot be had, the block stays on it. */
+  #next(): Block | undefined {
+    const block = this.#free.at(-1);
+    if (block === undefined) return undefined;
+    block.memory ??= this.#host.backend.expose(block);
+    this.#free.pop();
+    return block;
   }
 
   #selectsBlocks(): boolean {

@@ -21,6 +21,7 @@ import type { Completion } from '../op.js';
 import type { Proactor, Resident } from '../proactor.js';
 import { closeDescriptor, isBeingClosed } from '../unclosed.js';
 import type { Unclosed } from '../unclosed.js';
+import type { Alarm } from '../timers.js';
 import type { Opened } from './opened.js';
 
 /** Connections that are kept for an `accept()` to come. */
@@ -49,7 +50,7 @@ export class Acceptor implements Unclosed, Resident {
   readonly #kept = new Fifo<Opened>();
   #armed: Operation<void> | undefined = undefined;
   #keepsAlive = true;
-  #pause: NodeJS.Timeout | undefined = undefined;
+  #pause: Alarm | undefined = undefined;
   #pauseMs = PAUSE_FIRST_MS;
   #warned = false;
   #closed: Promise<void> | undefined = undefined;
@@ -154,10 +155,10 @@ export class Acceptor implements Unclosed, Resident {
 
   #beginPause(result: number): void {
     this.#warn(result);
-    this.#pause = setTimeout(() => {
+    this.#pause = this.proactor.timers.set(this.#pauseMs, () => {
       this.#pause = undefined;
       if (this.#waiting.length > 0) this.#arm();
-    }, this.#pauseMs);
+    });
     if (!this.#keepsAlive) this.#pause.unref();
     this.#pauseMs = Math.min(this.#pauseMs * 2, PAUSE_MAX_MS);
   }
@@ -177,13 +178,13 @@ export class Acceptor implements Unclosed, Resident {
     waiter.unwatch = limit(options, (cause, reason) => {
       waiter.unwatch?.('aborted');
       if (this.#waiting.remove(waiter)) waiter.fail(() => limitError(cause, reason, 'accept'));
-    });
+    }, this.proactor.timers);
   }
 
   async #close(): Promise<void> {
     isBeingClosed(this);
     this.proactor.residents.delete(this);
-    clearTimeout(this.#pause);
+    this.proactor.timers.clear(this.#pause);
     this.#refuseAll(() => closedError('accept'));
     const kept = [...this.#kept].map(({ descriptor }) => closeDescriptor(this.proactor, descriptor));
     const armed = this.#armed;

@@ -2,7 +2,7 @@
  * Arguments of `connect`, `listen` and `bind`, checked once, with Node's codes and messages. The caller's object is read
  * here and nowhere else: its getters may run any code. Pure, but for Node's permission model, which a ring would pass by.
  */
-import { argumentTypeError, checkInteger } from '../errors.js';
+import { argumentTypeError, checkInteger, describe } from '../errors.js';
 import { Proactor } from '../proactor.js';
 import { versionOf } from './address.js';
 
@@ -21,7 +21,7 @@ export function missingArguments(...names: readonly string[]): TypeError {
 }
 
 export function invalidAddress(address: unknown): TypeError {
-  return Object.assign(new TypeError(`Invalid IP address: ${String(address)}`), { code: 'ERR_INVALID_IP_ADDRESS' });
+  return Object.assign(new TypeError(`Invalid IP address: ${typeof address === 'string' ? address : describe(address)}`), { code: 'ERR_INVALID_IP_ADDRESS' });
 }
 
 /** A port: a number, or a string with one, from 0 (or 1) to 65535. */
@@ -33,14 +33,9 @@ export function checkPort(name: string, port: unknown, least = 0): number {
 }
 
 function badPort(name: string, port: unknown, least: number): RangeError {
-  const received = port === null || port === undefined ? String(port) : `type ${typeof port} (${describe(port)})`;
+  const received = port === null || port === undefined ? String(port) : `type ${typeof port} (${typeof port === 'number' ? port : describe(port)})`;
   const error = new RangeError(`${name} should be ${least === 0 ? '>=' : '>'} 0 and < 65536. Received ${received}.`);
   return Object.assign(error, { code: 'ERR_SOCKET_BAD_PORT' });
-}
-
-function describe(port: unknown): string {
-  if (typeof port === 'string') return `'${port}'`;
-  return typeof port === 'bigint' ? `${port}n` : String(port);
 }
 
 export function checkText(name: string, text: unknown): string | undefined {
@@ -69,10 +64,6 @@ export function checkKeeping(options: Keeping): Keeping {
     keepAlive: checkFlag('options.keepAlive', keepAlive),
     keepAliveInitialDelay: checkInteger('options.keepAliveInitialDelay', delay ?? 0, 0, 2 ** 31 - 1),
   };
-}
-
-export function checkOptions(options: unknown): void {
-  if (typeof options !== 'object' || options === null) throw argumentTypeError('options', 'of type object', options);
 }
 
 export function checkProactor(proactor: unknown): Proactor {

@@ -13,6 +13,7 @@ import type { Proactor } from '../proactor.js';
 import { encodeAddresses } from './address.js';
 import { bindFailure, opened } from './opened.js';
 import type { Opened, Target } from './opened.js';
+import type { Alarm } from '../timers.js';
 import { closeDescriptor } from '../unclosed.js';
 
 /** A connection that has not begun. `local`: the address that it is bound to first. */
@@ -41,7 +42,7 @@ export class Attempts {
   #won = false;
   /** Why no further attempt is made. */
   #ended: (() => Error) | undefined = undefined;
-  #timer: NodeJS.Timeout | undefined = undefined;
+  #timer: Alarm | undefined = undefined;
 
   constructor(
     proactor: Proactor,
@@ -57,7 +58,7 @@ export class Attempts {
 
   /** The first connection. Aborted or timed out: none was made, or the one that has won. */
   async first(options: CancelOptions): Promise<Opened> {
-    const stop = limit(options, (cause, reason) => this.#end(() => limitError(cause, reason, 'connect')));
+    const stop = limit(options, (cause, reason) => this.#end(() => limitError(cause, reason, 'connect')), this.#proactor.timers);
     this.#begin();
     try {
       return await this.#result.promise;
@@ -67,7 +68,7 @@ export class Attempts {
   }
 
   #begin(): void {
-    clearTimeout(this.#timer);
+    this.#proactor.timers.clear(this.#timer);
     if (this.#won || this.#ended !== undefined || this.#next === this.#targets.length) return this.#finish();
     const target = this.#targets[this.#next]!;
     this.#next += 1;
@@ -78,7 +79,7 @@ export class Attempts {
       (socket) => this.#succeed(socket),
       (error: Error) => this.#fail(error),
     );
-    if (this.#next < this.#targets.length) this.#timer = setTimeout(() => this.#begin(), this.#staggerMs);
+    if (this.#next < this.#targets.length) this.#timer = this.#proactor.timers.set(this.#staggerMs, () => this.#begin());
   }
 
   #succeed(socket: Opened): void {
@@ -88,7 +89,7 @@ export class Attempts {
       return;
     }
     this.#won = true;
-    clearTimeout(this.#timer);
+    this.#proactor.timers.clear(this.#timer);
     this.#result.resolve(socket);
     this.#ending.abort();
   }
@@ -101,7 +102,7 @@ export class Attempts {
 
   #end(error: () => Error): void {
     this.#ended ??= error;
-    clearTimeout(this.#timer);
+    this.#proactor.timers.clear(this.#timer);
     this.#ending.abort();
   }
 

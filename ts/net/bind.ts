@@ -4,11 +4,11 @@
 import { checkCancelOptions } from '../cancel.js';
 import type { CancelOptions } from '../cancel.js';
 import { traced } from '../deferred.js';
-import { checkInteger, closedError } from '../errors.js';
+import { checkInteger, checkOptions, closedError } from '../errors.js';
 import { IPV6_ONLY, Opcode, Operation, REUSE_ADDRESS, REUSE_PORT } from '../op.js';
 import type { Proactor } from '../proactor.js';
 import { encodeAddresses, versionOf } from './address.js';
-import { checkFlag, checkOptions, checkPermission, checkPort, checkProactor, checkText } from './arguments.js';
+import { checkFlag, checkPermission, checkPort, checkProactor, checkText } from './arguments.js';
 import { addressesOf, checkLookup } from './lookup.js';
 import type { LookupOptions } from './lookup.js';
 import { internetTarget, opened } from './opened.js';
@@ -52,7 +52,7 @@ export async function bind(options: BindOptions = {}): Promise<UdpSocket> {
   const everywhere = version === 6 ? '::' : '0.0.0.0';
   const lookup = checkLookup({ family: version, lookup: options.lookup });
   const number = checkPort('options.port', port ?? 0);
-  const peerPort = peer === undefined ? 0 : checkPort('options.peer.port', peer.port);
+  const peerPort = peer === undefined ? 0 : checkPort('options.peer.port', peer.port, 1);
   const peerHost = checkText('options.peer.host', peer?.host) || (version === 6 ? '::1' : '127.0.0.1');
   const flags = flagsOf(options);
   checkPermission(options.host ?? everywhere);

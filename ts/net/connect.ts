@@ -5,11 +5,11 @@
 import { checkCancelOptions } from '../cancel.js';
 import type { CancelOptions } from '../cancel.js';
 import { traced } from '../deferred.js';
-import { argumentTypeError, checkInteger, closedError, timeoutError } from '../errors.js';
+import { argumentTypeError, checkInteger, checkOptions, closedError, timeoutError } from '../errors.js';
 import type { Proactor } from '../proactor.js';
 import { versionOf } from './address.js';
 import {
-  checkKeeping, checkLiteral, checkOptions, checkPermission, checkPort, checkProactor, checkText, isNumeric, missingArguments,
+  checkKeeping, checkLiteral, checkPermission, checkPort, checkProactor, checkText, isNumeric, missingArguments,
 } from './arguments.js';
 import type { Keeping } from './arguments.js';
 import { Attempts, connecting } from './attempts.js';
@@ -118,17 +118,17 @@ async function connectInternet(proactor: Proactor, plan: InternetPlan): Promise<
     const target = internetTarget(plan.host, plan.port);
     return proactor.submit(connecting(target, local(target)), plan).promise;
   }
-  const start = performance.now();
+  const start = proactor.timers.now();
   const addresses = await addressesOf(plan.host, plan.lookup, plan);
   if (!proactor.open) throw closedError('connect');
   const targets = alternating(addresses).map((address) => internetTarget(address, plan.port));
-  return new Attempts(proactor, targets, local, plan.staggerMs).first({ signal: plan.signal, timeout: remaining(plan, start) });
+  return new Attempts(proactor, targets, local, plan.staggerMs).first({ signal: plan.signal, timeout: remaining(plan, proactor.timers.now() - start) });
 }
 
 /** What is left of the time after the lookup. */
-function remaining({ timeout }: CancelOptions, start: number): number | undefined {
+function remaining({ timeout }: CancelOptions, elapsed: number): number | undefined {
   if (timeout === undefined) return undefined;
-  const left = timeout - (performance.now() - start);
+  const left = timeout - elapsed;
   if (left <= 0) throw timeoutError('connect');
   return Math.ceil(left);
 }

@@ -1,7 +1,7 @@
 /** Sending datagrams: where to, from which memory, and what came of it. One for each `UdpSocket`. */
 import { checkCancelOptions } from '../cancel.js';
 import type { CancelOptions } from '../cancel.js';
-import { checkInteger, closedError, systemError } from '../errors.js';
+import { argumentTypeError, checkInteger, closedError, systemError } from '../errors.js';
 import { refusal } from '../inflight.js';
 import { blockOf, inspect } from '../memory/block.js';
 import { Bytes } from '../memory/bytes.js';
@@ -59,7 +59,7 @@ export class DatagramSender {
   }
 
   async sendMany(datagrams: Iterable<Datagram>, options: CancelOptions | undefined): Promise<number> {
-    const sends = Array.from(datagrams, ({ data, port, address }) => this.send(data, port, address, options));
+    const sends = listOf(datagrams).map(({ data, port, address }) => this.send(data, port, address, options));
     const outcomes = await Promise.allSettled(sends);
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed === undefined) return outcomes.length;
@@ -95,7 +95,9 @@ export class DatagramSender {
 
   #findTarget(host: string, port: number, limits: CancelOptions): Target | Promise<Target> {
     if (versionOf(host) === 0) {
-      return addressesOf(host, this.#lookup, limits).then((addresses) => internetTarget(addresses[0]!, port));
+      const found = addressesOf(host, this.#lookup, limits).then((addresses) => internetTarget(addresses[0]!, port));
+      found.catch(() => {}); // told when it is awaited, which it is not if the data are refused
+      return found;
     }
     const target = internetTarget(host, port);
     this.#last = target;
@@ -114,6 +116,18 @@ export class DatagramSender {
     }
     return parcels;
   }
+}
+
+/** All of them before the first is sent: what is iterated may run any code, and fail. */
+function listOf(datagrams: Iterable<Datagram>): Datagram[] {
+  if (typeof (datagrams as Partial<Iterable<Datagram>> | null)?.[Symbol.iterator] !== 'function') {
+    throw argumentTypeError('datagrams', 'an iterable', datagrams);
+  }
+  return Array.from(datagrams, (datagram: Datagram | null) => {
+    if (typeof datagram !== 'object' || datagram === null) throw argumentTypeError('datagram', 'of type object', datagram);
+    const { data, port, address } = datagram;
+    return { data, port, address };
+  });
 }
 
 /** Memory of `alloc()` would move into the datagram, and the result has no place to give it back: it is copied. */

@@ -63,15 +63,18 @@ export async function addressesOf(host: string, plan: LookupPlan, limits: Cancel
   return fitting.length > 0 ? fitting : answered;
 }
 
+/** What a program's own lookup answers is not trusted: where it is no address, there is an empty one. */
 async function ask(host: string, { family, hints, lookup }: LookupPlan): Promise<readonly string[]> {
   // Loaded when it is first needed: it opens a resolver.
   const { ADDRCONFIG, lookup: systemLookup } = await import('node:dns');
   const options = { family, hints: hints ?? (family === 0 ? ADDRCONFIG : 0), all: true } as const;
-  return new Promise((resolve, reject) => {
-    (lookup ?? systemLookup)(host, options, (error, found) => {
-      if (error) reject(error);
-      else resolve(typeof found === 'string' ? [found] : found.map(({ address }) => address));
-    });
+  const answer = await new Promise<unknown>((resolve, reject) => {
+    (lookup ?? systemLookup)(host, options, (error, found) => (error ? reject(error) : resolve(found)));
+  });
+  const found: readonly unknown[] = Array.isArray(answer) ? answer : [{ address: answer }];
+  return found.map((each) => {
+    const address = (each as { readonly address?: unknown } | null | undefined)?.address;
+    return typeof address === 'string' ? address : '';
   });
 }
 

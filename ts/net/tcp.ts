@@ -56,7 +56,7 @@ export class TcpStream extends Stream {
    * stream.setNoDelay();
    */
   setNoDelay(on = true): this {
-    setOption(this.#target, SocketOption.NO_DELAY, Number(on), 'setsockopt');
+    setOption(this.#target, SocketOption.NO_DELAY, on ? 1 : 0, 'setsockopt');
     return this;
   }
 
@@ -68,7 +68,7 @@ export class TcpStream extends Stream {
    */
   setKeepAlive(on = false, initialDelay = 0): this {
     const seconds = Math.floor(checkInteger('initialDelay', initialDelay, 0, 2 ** 31 - 1) / 1000);
-    setOption(this.#target, SocketOption.KEEP_ALIVE, Number(on), 'setsockopt');
+    setOption(this.#target, SocketOption.KEEP_ALIVE, on ? 1 : 0, 'setsockopt');
     if (on && seconds > 0) setOption(this.#target, SocketOption.KEEP_ALIVE_DELAY, seconds, 'setsockopt');
     return this;
   }

@@ -121,7 +121,7 @@ export class UdpSocket implements AsyncDisposable {
 
   /** Allow datagrams to broadcast addresses. */
   setBroadcast(on: boolean): this {
-    return this.#set(SocketOption.BROADCAST, Number(on), 'setBroadcast');
+    return this.#set(SocketOption.BROADCAST, on ? 1 : 0, 'setBroadcast');
   }
 
   /** How many routers a datagram may pass, 1 to 255. */
@@ -136,7 +136,7 @@ export class UdpSocket implements AsyncDisposable {
 
   /** Whether datagrams to a group also reach members on this machine; they do where not set. */
   setMulticastLoopback(on: boolean): this {
-    return this.#set(SocketOption.MULTICAST_LOOPBACK, Number(on), 'setMulticastLoopback');
+    return this.#set(SocketOption.MULTICAST_LOOPBACK, on ? 1 : 0, 'setMulticastLoopback');
   }
 
   /** Which interface datagrams to groups leave by: its IPv4 address, or `::%eth0` on an IPv6 socket. */

@@ -4,7 +4,7 @@
  */
 import type { Allocator } from '../buffer.js';
 import type { Bytes } from '../memory/bytes.js';
-import { argumentTypeError, checkInteger, closedError } from '../errors.js';
+import { argumentTypeError, checkInteger, checkOptions, closedError } from '../errors.js';
 import { LoanLanding, lend } from '../memory/loan.js';
 import { stamp, viewOf } from '../memory/block.js';
 import type { Block } from '../memory/block.js';
@@ -37,6 +37,7 @@ export class AllocatorReader implements AsyncRead {
 
   /** Used by resources: `file.allocator()`. */
   constructor(source: ReadSource, options: AllocatorOptions = {}) {
+    checkOptions(options);
     const { pool } = source.host;
     const allocator = options.allocator ?? pool;
     const { blockSize } = options;

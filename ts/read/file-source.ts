@@ -16,6 +16,7 @@ import { planOf } from './read.js';
 import type { Plan } from './read.js';
 import { Sequence } from './source.js';
 import type { ReadOptions, ReadSource, SequenceHost, SequentialRead } from './source.js';
+import type { Timers } from '../timers.js';
 
 /** What a source needs of its file. */
 export interface SourceFile {
@@ -46,8 +47,21 @@ export class FileSource implements ReadSource, SequenceHost {
     return !this.#ended && !this.host.ended;
   }
 
+  get timers(): Timers {
+    return this.host.timers;
+  }
+
   get seekable(): boolean {
     return this.#sequence.seekable;
+  }
+
+  /** Where the next sequential read begins; undefined while some are under way. */
+  get position(): number | undefined {
+    return this.#sequence.position;
+  }
+
+  set position(position: number) {
+    this.#sequence.position = position;
   }
 
   plan(options: ReadOptions | undefined): Plan {

@@ -4,7 +4,7 @@
 import { PooledBuffer, pooled } from '../buffer.js';
 import type { IoBuffer, IoMemory } from '../buffer.js';
 import type { Bytes } from '../memory/bytes.js';
-import { argumentTypeError, checkInteger, closedError } from '../errors.js';
+import { argumentTypeError, checkInteger, checkOptions, closedError } from '../errors.js';
 import { LoanLanding, lend } from '../memory/loan.js';
 import { Failure, LENGTH_MAX } from '../op.js';
 import type { Completion } from '../op.js';
@@ -27,6 +27,7 @@ export class HybridReader implements AsyncRead {
 
   /** Used by resources: `file.hybrid()`. */
   constructor(source: ReadSource, options: HybridOptions = {}) {
+    checkOptions(options);
     this.#source = source;
     this.#into = options.into;
   }

@@ -81,6 +81,26 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     this.#stop();
   }
 
+  /** No read waits. */
+  get isIdle(): boolean {
+    return this.#reads.first() === undefined;
+  }
+
+  /** Bytes that go to the next read, before all others. */
+  prepend(bytes: Uint8Array): void {
+    this.#stash.keep(bytes);
+  }
+
+  /** `close`, without giving up what is stashed: that is the result. Nothing waits. */
+  async detach(): Promise<Uint8Array> {
+    this.#stop();
+    this.#leaveGroup();
+    if (this.#inquiry !== undefined) this.#host.cancel(this.#inquiry, 'closed');
+    await this.#drained();
+    this.#closed = true;
+    return this.#stash.take();
+  }
+
   /** Begin nothing more; resolves when nothing is in flight. Reads that wait fail, what is stashed is given up. */
   close(): Promise<void> {
     this.#closed = true;
@@ -89,10 +109,7 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     this.#pump();
     if (this.#direct !== undefined) this.#host.cancel(this.#direct, 'closed');
     if (this.#inquiry !== undefined) this.#host.cancel(this.#inquiry, 'closed');
-    return new Promise((resolve) => {
-      this.#onDrained = resolve;
-      this.#announce();
-    });
+    return this.#drained();
   }
 
   ready(): void {
@@ -151,6 +168,14 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     if (this.#onDrained !== undefined) this.#announce();
   }
 
+  /** Resolves when nothing is in flight. */
+  #drained(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onDrained = resolve;
+      this.#announce();
+    });
+  }
+
   #announce(): void {
     if (this.#inquiry === undefined && this.#direct === undefined) this.#onDrained?.();
   }
@@ -202,36 +227,15 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
   #serve(read: StreamRead): boolean {
     if (read === this.#direct) return false;
     if (this.#closed || !this.#host.open) read.refuse(() => closedError('read'));
-    else if (!read.isArmed) this.#arm(read);
+    else if (!read.isArmed) read.arm();
     else if (!read.isReady) return false; // it waits for memory
-    else if (!this.#stash.isEmpty) this.#giveStashed(read);
+    else if (!this.#stash.isEmpty) this.#reads.answerFrom(this.#stash);
     else if (this.#end !== undefined) this.#reads.answerFirst(this.#end);
     else {
       this.#ask(read);
       return this.#flow === 'idle';
     }
     return true;
-  }
-
-  #arm(read: StreamRead): void {
-    read.isArmed = true;
-    try {
-      read.landing!.arm(read);
-    } catch (error) {
-      read.refuse(() => error as Error); // no memory to be had
-    }
-  }
-
-  #giveStashed(read: StreamRead): void {
-    const { block, offset, length } = read;
-    if (block !== undefined) {
-      const copied = this.#stash.copyTo(new Uint8Array(block.memory!, offset, length));
-      return this.#reads.answerFirst(copied);
-    }
-    const chunk = this.#stash.shift(length);
-    read.block = chunk.block;
-    if (chunk.offset !== 0) read.offset = chunk.offset;
-    this.#reads.answerFirst(chunk.length);
   }
 
   /** Ask the kernel on behalf of the first read. */

@@ -39,8 +39,7 @@ export function planOf(options: ReadOptions | undefined): Plan {
   if (typeof options !== 'object' || options === null) throw argumentTypeError('options', 'of type object', options);
   const { position: given, signal, timeout, prompt } = options;
   const position = given === undefined || given === null ? undefined : checkPosition(given);
-  if (signal !== undefined || timeout !== undefined || prompt !== undefined) checkCancel(signal, timeout, prompt);
-  return { position, signal, timeout, prompt };
+  return { position, signal, timeout: checkCancel(signal, timeout, prompt), prompt };
 }
 
 /**

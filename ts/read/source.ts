@@ -18,6 +18,7 @@ import type { LoanHost } from '../memory/loan.js';
 import type { Plan } from './read.js';
 import type { BufferPool } from '../memory/pool.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
+import type { Timers } from '../timers.js';
 
 /** Options of one read. */
 export interface ReadOptions extends CancelOptions {
@@ -73,6 +74,8 @@ const SECTOR = 512;
 
 /** What a sequence needs of its file. */
 export interface SequenceHost {
+  /** Where deadlines have their time from. */
+  readonly timers: Timers;
   /** Begin one read operation; `finish` gets its completion. */
   begin(
     landing: Landing,
@@ -104,6 +107,16 @@ export class Sequence {
     this.#host = host;
   }
 
+  /** Where the next read begins; undefined while some are under way. */
+  get position(): number | undefined {
+    return this.#queue.length + this.#pending.length > 0 ? undefined : this.#delivered;
+  }
+
+  set position(position: number) {
+    this.#delivered = position;
+    this.#next = position;
+  }
+
   get seekable(): boolean {
     return this.#seekable === true;
   }
@@ -123,7 +136,7 @@ export class Sequence {
   watch(read: SequentialRead, options: CancelOptions): void {
     if (read.settled || (options.signal === undefined && options.timeout === undefined)) return;
     const before = read.onSettled;
-    const stop = limit(options, (cause, reason) => this.#end(read, cause, { reason, prompt: options.prompt }));
+    const stop = limit(options, (cause, reason) => this.#end(read, cause, { reason, prompt: options.prompt }), this.#host.timers);
     read.onSettled = () => {
       before?.();
       stop(read.failed ? (read.ended === undefined ? 'failed' : 'aborted') : 'completed');

@@ -80,6 +80,13 @@ export class Stash {
     this.push(block, bytes.length);
   }
 
+  /** All of it, in memory of its own. */
+  take(): Uint8Array {
+    const bytes = new Uint8Array(this.#bytes);
+    if (!this.isEmpty) this.copyTo(bytes);
+    return bytes;
+  }
+
   /** Give the group's blocks back; the bytes go on in memory of their own. */
   spill(): void {
     const size = this.#host.streamGroup.size;

@@ -7,6 +7,7 @@ import type { Landing, ReadOperation } from '../memory/size-class.js';
 import { ECANCELED, NONE, Opcode, Operation } from '../op.js';
 import type { Completion, Failure } from '../op.js';
 import type { Proactor } from '../proactor.js';
+import type { Stash } from './stash.js';
 
 /** Whom a stream's reads tell. */
 export interface ReadQueue {
@@ -36,6 +37,16 @@ export class StreamRead extends Operation<Bytes | null> {
     this.landing = landing;
     this.length = landing.length;
     this.descriptor = descriptor;
+  }
+
+  /** It is the first: it shall get its memory. */
+  arm(): void {
+    this.isArmed = true;
+    try {
+      this.landing!.arm(this);
+    } catch (error) {
+      this.refuse(() => error as Error); // no memory to be had
+    }
   }
 
   override launch(): void {
@@ -88,6 +99,17 @@ export class StreamReads {
   shift(): void {
     this.#reads.shift();
     if (this.#reads.length === 0) this.holder = undefined;
+  }
+
+  /** End the first with what is stashed: a copy in its memory, or the stashed block where it has none. */
+  answerFrom(stash: Stash): void {
+    const read = this.first()!;
+    const { block, offset, length } = read;
+    if (block !== undefined) return this.answerFirst(stash.copyTo(new Uint8Array(block.memory!, offset, length)));
+    const chunk = stash.shift(length);
+    read.block = chunk.block;
+    if (chunk.offset !== 0) read.offset = chunk.offset;
+    this.answerFirst(chunk.length);
   }
 
   /** End the first, if there is one, with this result. */

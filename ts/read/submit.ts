@@ -5,7 +5,7 @@ import { checkCancelOptions } from '../cancel.js';
 import type { CancelOptions } from '../cancel.js';
 import type { Bytes } from '../memory/bytes.js';
 import type { Deferred } from '../deferred.js';
-import { RitsuError, checkInteger, closedError } from '../errors.js';
+import { RitsuError, checkInteger, checkOptions, closedError } from '../errors.js';
 import { Fifo } from '../fifo.js';
 import { LoanLanding, allocate, lend } from '../memory/loan.js';
 import type { Block, Keeper, Memory } from '../memory/block.js';
@@ -36,6 +36,7 @@ export class SubmitReader implements AsyncRead, Keeper {
 
   /** Used by resources: `file.submitter()`. */
   constructor(source: ReadSource, options: SubmitterOptions = {}) {
+    checkOptions(options);
     this.#source = source;
     this.#size = checkInteger('blockSize', options.blockSize ?? 65_536, 1, LENGTH_MAX);
   }

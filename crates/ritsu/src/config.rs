@@ -4,10 +4,10 @@
 
 /// Submission queue entries: one flush of a busy turn (64 to 128 ops) twice over, so that a full queue is the exception.
 const ENTRIES: u32 = 256;
-/// Ops in flight: 4096 slots of about 150 bytes are 600 KiB, and 4096 reads of 64 KiB are a quarter GiB of buffers.
-const IN_FLIGHT_MAX: u32 = 4096;
-/// Completion queue entries: one for every op in flight, so that overflow takes cancels on top of a full house.
-const COMPLETION_ENTRIES: u32 = IN_FLIGHT_MAX;
+/// Ops in flight: every idle connection has one, so this is how many of those there may be. Slots are made as they are needed.
+const IN_FLIGHT_MAX: u32 = 65_536;
+/// Completion queue entries: a burst from 4096 ops without overflow, which costs a call more and loses nothing.
+const COMPLETION_ENTRIES: u32 = 4096;
 /// Registered memory: half of the usual 8 MiB memlock limit, which is shared by all processes of one user.
 const REGISTERED_BYTES_MAX: usize = 4 << 20;
 

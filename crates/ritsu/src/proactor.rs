@@ -116,14 +116,13 @@ impl Proactor {
     pub fn new(config: Config) -> Result<Self, SetupError> {
         let config = config.clamped();
         let (ring, capability) = Ring::new(&config)?;
-        let slots = config.in_flight_max as usize;
         Ok(Self {
             ring,
             slots: SlotTable::new(config.in_flight_max),
             memory: Memory::new(config.registered_bytes_max),
             descriptors: DescriptorTable::new(),
             capability,
-            queue: VecDeque::with_capacity(slots),
+            queue: VecDeque::new(),
             cancels: VecDeque::new(),
             ready: VecDeque::new(),
             statistics: Statistics::default(),

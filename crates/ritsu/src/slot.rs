@@ -1,6 +1,6 @@
 //! The slot table: what is in flight, and in which state. Pure: it never touches the kernel and is tested with invented completions.
 //!
-//! It owns the cargo of every op (op, buffers' names, memory that the kernel reads) from submit to the final outcome. The table never
+//! It owns the cargo of every op (op, buffers' names, memory that the kernel reads) from submit to the final outcome. A slot never
 //! moves in memory after it is made, because the kernel is given addresses inside the cargo. Only the proactor calls it.
 //!
 //! ```text
@@ -51,17 +51,20 @@ struct Slot<T> {
     cargo: Option<T>,
 }
 
-/// A fixed number of slots, indexed by the caller's slot number.
+/// Slots that are made together, when the first of them is used: a table may be large and mostly empty.
+const CHUNK: usize = 256;
+
+/// At most so many slots, indexed by the caller's slot number. A slot that was never used is free, with generation 0.
 #[derive(Debug)]
 pub(crate) struct SlotTable<T> {
-    slots: Box<[Slot<T>]>,
+    chunks: Vec<Box<[Slot<T>]>>,
+    capacity: u32,
     in_flight: u32,
 }
 
 impl<T> SlotTable<T> {
     pub(crate) fn new(capacity: u32) -> Self {
-        let slots = (0..capacity).map(|_| Slot { generation: 0, lifecycle: Lifecycle::Free, cargo: None }).collect();
-        Self { slots, in_flight: 0 }
+        Self { chunks: Vec::new(), capacity, in_flight: 0 }
     }
 
     /// Slots that are not free.
@@ -73,7 +76,12 @@ impl<T> SlotTable<T> {
     /// Whether an op with this token may be accepted.
     #[inline]
     pub(crate) fn check(&self, token: Token) -> Result<(), Fault> {
-        let slot = self.slots.get(token.slot as usize).ok_or(Fault::Slot)?;
+        if token.slot >= self.capacity {
+            return Err(Fault::Slot);
+        }
+        let Some(slot) = self.slot(token.slot) else {
+            return if token.generation == 0 { Ok(()) } else { Err(Fault::Generation) };
+        };
         if slot.lifecycle != Lifecycle::Free {
             return Err(Fault::Occupied);
         }
@@ -88,7 +96,11 @@ impl<T> SlotTable<T> {
     pub(crate) fn occupy(&mut self, token: Token, cargo: T, lifecycle: Lifecycle) {
         debug_assert_eq!(self.check(token), Ok(()));
         debug_assert!(matches!(lifecycle, Lifecycle::Queued | Lifecycle::Waiting | Lifecycle::Ready(_)));
-        let slot = &mut self.slots[token.slot as usize];
+        let index = token.slot as usize;
+        while self.chunks.len() <= index / CHUNK {
+            self.chunks.push((0..CHUNK).map(|_| Slot { generation: 0, lifecycle: Lifecycle::Free, cargo: None }).collect());
+        }
+        let slot = &mut self.chunks[index / CHUNK][index % CHUNK];
         slot.lifecycle = lifecycle;
         slot.cargo = Some(cargo);
         self.in_flight += 1;
@@ -130,8 +142,7 @@ impl<T> SlotTable<T> {
 
     /// Whether a cancel for this op is still worth sending.
     pub(crate) fn is_cancelling(&self, token: Token) -> bool {
-        self.slots
-            .get(token.slot as usize)
+        self.slot(token.slot)
             .is_some_and(|slot| slot.generation == token.generation && slot.lifecycle == Lifecycle::Cancelling)
     }
 
@@ -166,19 +177,27 @@ impl<T> SlotTable<T> {
 
     /// The cargo of an op in flight.
     pub(crate) fn cargo(&self, token: Token) -> Option<&T> {
-        let slot = self.slots.get(token.slot as usize)?;
+        let slot = self.slot(token.slot)?;
         if slot.generation == token.generation { slot.cargo.as_ref() } else { None }
     }
 
     /// Every op in flight.
     pub(crate) fn tokens(&self) -> Vec<Token> {
-        let taken = self.slots.iter().enumerate().filter(|(_, slot)| slot.lifecycle != Lifecycle::Free);
+        let taken = self.chunks.iter().flatten().enumerate().filter(|(_, slot)| slot.lifecycle != Lifecycle::Free);
         taken.map(|(index, slot)| Token { slot: index as u32, generation: slot.generation }).collect()
     }
 
     #[inline]
     fn own(&mut self, token: Token) -> Option<&mut Slot<T>> {
-        self.slots.get_mut(token.slot as usize).filter(|slot| slot.generation == token.generation)
+        let index = token.slot as usize;
+        let slot = self.chunks.get_mut(index / CHUNK)?.get_mut(index % CHUNK)?;
+        (slot.generation == token.generation).then_some(slot)
+    }
+
+    /// `None` for one that was never used.
+    #[inline]
+    fn slot(&self, slot: u32) -> Option<&Slot<T>> {
+        self.chunks.get(slot as usize / CHUNK)?.get(slot as usize % CHUNK)
     }
 }
 

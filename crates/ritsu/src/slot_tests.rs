@@ -119,10 +119,26 @@ fn a_waiting_close_is_not_pushed_or_cancelled_before_it_is_queued() {
 #[test]
 fn a_generation_wraps_to_zero() {
     let mut table = SlotTable::new(1);
-    table.slots[0].generation = GENERATION_MAX;
+    table.occupy(token(0, 0), (), Lifecycle::Ready(0));
+    table.free(token(0, 0));
+    table.chunks[0][0].generation = GENERATION_MAX;
     table.occupy(token(0, GENERATION_MAX), (), Lifecycle::Ready(0));
     table.free(token(0, GENERATION_MAX));
     assert_eq!(table.check(token(0, 0)), Ok(()));
+}
+
+#[test]
+fn slots_are_made_when_they_are_used_and_never_move() {
+    let mut table = SlotTable::<u64>::new(100_000);
+    table.occupy(token(3, 0), 7, Lifecycle::Queued);
+    let before = std::ptr::from_ref(table.cargo(token(3, 0)).expect("occupied"));
+    assert_eq!(table.chunks.len(), 1);
+    assert_eq!(table.check(token(99_999, 0)), Ok(()));
+    assert_eq!(table.check(token(99_999, 1)), Err(Fault::Generation));
+    assert_eq!(table.check(token(100_000, 0)), Err(Fault::Slot));
+    table.occupy(token(99_999, 0), 9, Lifecycle::Queued);
+    assert_eq!(std::ptr::from_ref(table.cargo(token(3, 0)).expect("occupied")), before);
+    assert_eq!(table.tokens(), [token(3, 0), token(99_999, 0)]);
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -70,7 +70,7 @@ fn a_refused_op_comes_back_and_changes_nothing() {
     let rows = [
         (token, Fault::Occupied),
         (Token { slot: 10, generation: 1 }, Fault::Generation),
-        (Token { slot: 4096, generation: 0 }, Fault::Slot),
+        (Token { slot: 65_536, generation: 0 }, Fault::Slot),
     ];
     for (token, fault) in rows {
         let refused = harness.proactor.submit(token, Op::Nop { result: 0 }, options).unwrap_err();

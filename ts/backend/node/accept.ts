@@ -9,9 +9,7 @@ import type { BlockTable } from './blocks.js';
 import type { Call } from './call.js';
 import type { DescriptorTable } from './descriptors.js';
 import { decodeAddress, decodeAddresses } from './address.js';
-import { Connection } from './connection.js';
-import { Datagrams } from './datagrams.js';
-import { Server } from './server.js';
+import type { ChannelKind } from './channel.js';
 
 const { O_APPEND } = fs.constants;
 const EBADF = -9;
@@ -63,17 +61,17 @@ export function accept(call: Call, tables: Tables): number {
     case Opcode.LISTEN:
       return takeListenAddress(call);
     case Opcode.ACCEPT:
-      return holdChannel(call, tables, Server) || enterLane(call, 'reading');
+      return holdChannel(call, tables, 'server') || enterLane(call, 'reading');
     case Opcode.RECEIVE_SELECT:
-      return holdChannel(call, tables, Connection) || provideBlock(call, tables.blocks) || enterLane(call, 'reading');
+      return holdChannel(call, tables, 'connection') || provideBlock(call, tables.blocks) || enterLane(call, 'reading');
     case Opcode.RECEIVE_MESSAGE:
-      return holdChannel(call, tables, Datagrams) || takeOne(call, tables) || enterLane(call, 'reading');
+      return holdChannel(call, tables, 'datagrams') || takeOne(call, tables) || enterLane(call, 'reading');
     case Opcode.SEND:
-      return holdChannel(call, tables, Connection, Datagrams) || takeOne(call, tables) || enterLane(call, 'writing');
+      return holdChannel(call, tables, 'connection', 'datagrams') || takeOne(call, tables) || enterLane(call, 'writing');
     case Opcode.SEND_MESSAGE:
-      return holdChannel(call, tables, Connection, Datagrams) || takeMessage(call, tables) || enterLane(call, 'writing');
+      return holdChannel(call, tables, 'connection', 'datagrams') || takeMessage(call, tables) || enterLane(call, 'writing');
     case Opcode.SHUTDOWN:
-      return holdChannel(call, tables, Connection) || enterLane(call, 'writing');
+      return holdChannel(call, tables, 'connection') || enterLane(call, 'writing');
     case Opcode.POLL:
       return EOPNOTSUPP; // Node polls nothing that it did not open
     case Opcode.FSYNC:
@@ -100,15 +98,13 @@ function provideBlock(call: Call, blocks: BlockTable): number {
   return blocks.provide(target, blockId === NONE ? undefined : blockId);
 }
 
-type Kind = typeof Server | typeof Connection | typeof Datagrams;
-
 /** The descriptor of a socket that is of one of these kinds. */
-function holdChannel(call: Call, tables: Tables, ...kinds: readonly Kind[]): number {
+function holdChannel(call: Call, tables: Tables, ...kinds: readonly ChannelKind[]): number {
   const refusal = holdDescriptor(call, tables);
   if (refusal !== 0) return refusal;
   const { channel } = call.descriptor!;
-  if (kinds.some((kind) => channel instanceof kind)) return 0;
-  return channel === undefined ? ENOTSOCK : EINVAL;
+  if (channel === undefined) return ENOTSOCK;
+  return kinds.includes(channel.kind) ? 0 : EINVAL;
 }
 
 function takeAddresses(call: Call, most: number): number {

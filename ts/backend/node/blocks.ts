@@ -122,6 +122,12 @@ export class BlockTable {
     return true;
   }
 
+  /** Other memory takes the place of the block's, while the library has it. */
+  replace(block: Block, memory: ArrayBuffer): void {
+    block.memory = memory;
+    if (block.kind === 'pinned') this.#entries.get(block.id)!.holder = { memory };
+  }
+
   /** The memory of a range; or the fault, when a call may not have it. */
   view(id: number, offset: number, length: number): Uint8Array | number {
     const entry = this.#entries.get(id);
@@ -161,6 +167,11 @@ export class BlockTable {
     this.provided += 1;
     list.provided.push(id);
     return 0;
+  }
+
+  /** Whether a read of the group would find no block. */
+  isEmpty(group: number): boolean {
+    return this.#groups[group]!.provided.length === 0;
   }
 
   /** Take the block that is first in the group, for a read of at most `length` bytes. */

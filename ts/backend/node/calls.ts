@@ -168,7 +168,7 @@ function startAllocate(call: Call, report: Report): void {
   report(allocateNow(call));
 }
 
-function allocateNow(call: Call): number {
+export function allocateNow(call: Call): number {
   const { flags, position, extra } = call.operation;
   const { fd, flags: openFlags } = call.descriptor!;
   if ((flags & ~FALLOCATE_KEEP_SIZE) !== 0) return EOPNOTSUPP;
@@ -187,7 +187,7 @@ function allocateNow(call: Call): number {
   }
 }
 
-function statusOf(stats: fs.Stats): Float64Array {
+export function statusOf(stats: fs.Stats): Float64Array {
   const status = new Float64Array(STATUS_LENGTH);
   const { dev, mode, nlink, uid, gid, rdev, blksize, ino, size, blocks } = stats;
   const { atimeMs, mtimeMs, ctimeMs, birthtimeMs } = stats;

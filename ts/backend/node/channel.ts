@@ -49,15 +49,22 @@ export class Waiters {
   }
 }
 
+export type ChannelKind = 'connection' | 'server' | 'datagrams' | 'pipe';
+
 export interface Channel {
+  readonly kind: ChannelKind;
   readonly fd: number;
-  readonly waiters: Waiters;
   /** Its own address, or its peer's; or `-errno`. */
   address(peer: boolean): SocketAddress | number;
   /** Set an option (`SocketOption` by number): 0 or `-errno`. */
   setOption(option: number, value: number): number;
   /** Close it; pending waits are ended before by the caller. */
   close(done: () => void): void;
+}
+
+/** One that something may be waited for at. */
+export interface WaitableChannel extends Channel {
+  readonly waiters: Waiters;
 }
 
 /** The descriptor's number with the system, as far as Node tells it. */

@@ -4,7 +4,7 @@
  */
 import net from 'node:net';
 import { fdOf, Waiters } from './channel.js';
-import type { Channel } from './channel.js';
+import type { WaitableChannel } from './channel.js';
 import type { SocketAddress } from './address.js';
 import { errnoOf } from './calls.js';
 import { ECANCELED } from '../../op.js';
@@ -32,7 +32,8 @@ export interface UnixNames {
   readonly peer: string;
 }
 
-export class Connection implements Channel {
+export class Connection implements WaitableChannel {
+  readonly kind = 'connection';
   readonly waiters: Waiters;
   readonly fd: number;
   readonly #socket: net.Socket;

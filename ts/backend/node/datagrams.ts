@@ -7,7 +7,7 @@ import { networkInterfaces } from 'node:os';
 import { Fifo } from '../../fifo.js';
 import { IPV6_ONLY, REUSE_ADDRESS, REUSE_PORT } from '../../op.js';
 import { Waiters } from './channel.js';
-import type { Channel } from './channel.js';
+import type { WaitableChannel } from './channel.js';
 import { errnoOf } from './calls.js';
 import type { SocketAddress } from './address.js';
 import { interfaceIndex } from '../system.js';
@@ -32,7 +32,8 @@ interface Datagram {
   readonly sender: SocketAddress;
 }
 
-export class Datagrams implements Channel {
+export class Datagrams implements WaitableChannel {
+  readonly kind = 'datagrams';
   readonly waiters: Waiters;
   /** Node does not tell. */
   readonly fd = -1;

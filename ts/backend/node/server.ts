@@ -2,7 +2,7 @@
 import net from 'node:net';
 import { Fifo } from '../../fifo.js';
 import { fdOf, Waiters } from './channel.js';
-import type { Channel } from './channel.js';
+import type { WaitableChannel } from './channel.js';
 import { Connection } from './connection.js';
 import { errnoOf } from './calls.js';
 import type { SocketAddress } from './address.js';
@@ -11,7 +11,8 @@ import { IPV6_ONLY, REUSE_PORT } from '../../op.js';
 const ENOTCONN = -107;
 const EOPNOTSUPP = -95;
 
-export class Server implements Channel {
+export class Server implements WaitableChannel {
+  readonly kind = 'server';
   readonly waiters: Waiters;
   readonly fd: number;
   readonly #server: net.Server;

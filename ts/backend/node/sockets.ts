@@ -5,6 +5,7 @@
 import { Opcode, UNREF } from '../../op.js';
 import type { BlockTable } from './blocks.js';
 import type { Call } from './call.js';
+import type { WaitableChannel } from './channel.js';
 import { encodeAddress } from './address.js';
 import { Connection, startConnect } from './connection.js';
 import { Datagrams, startBind } from './datagrams.js';
@@ -89,7 +90,7 @@ function wait(call: Call, isThere: () => boolean, go: () => void): void {
   call.stop = undefined;
   if (isThere()) return go();
   const referenced = (call.operation.options & UNREF) === 0;
-  call.stop = call.descriptor!.channel!.waiters.add(referenced, () => wait(call, isThere, go));
+  call.stop = (call.descriptor!.channel as WaitableChannel).waiters.add(referenced, () => wait(call, isThere, go));
 }
 
 function accept(call: Call, { finish, opened }: Ends): void {

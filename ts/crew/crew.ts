@@ -1,0 +1,239 @@
+/**
+ * `serve`: one server on several threads. This thread accepts and hands each connection to the worker that has the fewest;
+ * a worker that dies is replaced, and `restart` replaces them one after the other, so that somebody always serves.
+ *
+ * On the `node` backend a connection cannot leave its thread: there every worker listens by itself, on the same port.
+ *
+ * A worker: starting -> serving -> stopping (gets nothing more, finishes what it has) -> gone. What was handed to one that
+ * died before it took it goes to another.
+ */
+import { EventEmitter } from 'node:events';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { RitsuError, argumentTypeError, checkInteger } from '../errors.js';
+import { handOver, isStillOffered } from '../hand-over.js';
+import type { Moved } from '../hand-over.js';
+import { listen } from '../net/listener.js';
+import type { TcpListenOptions, TcpListener } from '../net/listener.js';
+import type { TcpStream } from '../net/tcp.js';
+import { Proactor } from '../proactor.js';
+import type { Order, Report, Task } from './wire.js';
+
+export interface ServeOptions {
+  /** Where to listen. */
+  readonly listen: Omit<TcpListenOptions, 'proactor' | 'signal' | 'timeout'>;
+  /** Threads; as many as the machine has processors where not given. */
+  readonly workers?: number | undefined;
+  /** Given to each worker's `start`, cloned. */
+  readonly data?: unknown;
+  /** Milliseconds that a worker may take to finish what it has; 10,000 where not given. */
+  readonly stopTimeout?: number | undefined;
+  readonly proactor?: Proactor | undefined;
+}
+
+const WORKERS_MAX = 256;
+const STOP_MS = 10_000;
+const RESPAWN_FIRST_MS = 50;
+const RESPAWN_MAX_MS = 5000;
+
+class Member {
+  readonly worker: Worker;
+  readonly index: number;
+  /** Handed over, by number, and not taken yet. */
+  readonly offered = new Map<number, Moved>();
+  readonly ready = Promise.withResolvers<void>();
+  readonly gone = Promise.withResolvers<void>();
+  connections = 0;
+  stopping = false;
+
+  constructor(worker: Worker, index: number) {
+    this.worker = worker;
+    this.index = index;
+    this.ready.promise.catch(() => {}); // told to whoever waits for it
+  }
+
+  send(order: Order): void {
+    this.worker.postMessage(order);
+  }
+}
+
+interface CrewEvents {
+  /** A worker died that was not told to stop; another takes its place. */
+  crash: [error: Error];
+}
+
+/** The threads of one server. Made by `serve`. */
+export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
+  readonly #file: string;
+  readonly #options: ServeOptions;
+  readonly #size: number;
+  readonly #stopMs: number;
+  readonly #proactor: Proactor;
+  readonly #members = new Set<Member>();
+  #listener: TcpListener | undefined = undefined;
+  #address: ReturnType<TcpListener['address']> | undefined = undefined;
+  #accepting: Promise<void> | undefined = undefined;
+  #respawnMs = RESPAWN_FIRST_MS;
+  #offers = 0;
+  #closed: Promise<void> | undefined = undefined;
+
+  /** Used by `serve`. */
+  constructor(file: string, options: ServeOptions, size: number) {
+    super();
+    this.#file = file;
+    this.#options = options;
+    this.#size = size;
+    this.#stopMs = checkInteger('options.stopTimeout', options.stopTimeout ?? STOP_MS, 0, 2 ** 31 - 1);
+    this.#proactor = options.proactor ?? Proactor.current();
+  }
+
+  /** Where it listens. */
+  address(): ReturnType<TcpListener['address']> {
+    return this.#address!;
+  }
+
+  /** Workers that serve. */
+  get workers(): number {
+    return this.#serving().length;
+  }
+
+  /** Connections of all workers, as far as they have told. */
+  get connections(): number {
+    return [...this.#members].reduce((sum, { connections }) => sum + connections, 0);
+  }
+
+  /** Replace all workers, one after the other: the new one serves before the old one stops. */
+  async restart(): Promise<void> {
+    for (const old of this.#serving()) {
+      await this.#spawn(old.index).ready.promise;
+      await this.#stop(old);
+    }
+  }
+
+  /** Accept nothing more, let the workers finish what they have, end them. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Used by `serve`. */
+  async start(): Promise<this> {
+    const handsOver = this.#proactor.backend.name !== 'node';
+    this.#listener = await listen({ ...this.#options.listen, ...(handsOver ? {} : { reusePort: true }), proactor: this.#proactor });
+    this.#address = this.#listener.address();
+    for (let index = 0; index < this.#size; index += 1) this.#spawn(index);
+    try {
+      await Promise.all([...this.#members].map(({ ready }) => ready.promise));
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+    if (handsOver) this.#accepting = this.#accept(this.#listener);
+    else await this.#listener.close(); // it held the port until the workers had it
+    return this;
+  }
+
+  async #accept(listener: TcpListener): Promise<void> {
+    for await (const stream of listener) void this.#give(stream).catch(() => stream.destroy());
+  }
+
+  async #give(stream: TcpStream): Promise<void> {
+    const moved = await handOver(stream);
+    this.#offer(moved);
+  }
+
+  #offer(moved: Moved): void {
+    const member = this.#serving().reduce<Member | undefined>(
+      (best, each) => (best === undefined || each.connections < best.connections ? each : best), undefined);
+    if (member === undefined) return void setTimeout(() => this.#offer(moved), RESPAWN_FIRST_MS).unref();
+    this.#offers += 1;
+    member.offered.set(this.#offers, moved);
+    member.connections += 1;
+    member.send({ kind: 'serve', offer: this.#offers, moved });
+  }
+
+  #serving(): Member[] {
+    return [...this.#members].filter(({ stopping }) => !stopping);
+  }
+
+  #spawn(index: number): Member {
+    const task: Task = {
+      file: this.#file,
+      index,
+      data: this.#options.data,
+      backend: this.#proactor.backend.name === 'node' ? 'node' : 'uring',
+      listen: this.#proactor.backend.name === 'node' ? { ...this.#options.listen, port: this.address().port, reusePort: true } : undefined,
+    };
+    const worker = new Worker(new URL('member.js', import.meta.url), { workerData: task });
+    const member = new Member(worker, index);
+    let error = new Error('a worker ended');
+    this.#members.add(member);
+    worker.on('message', (report: Report) => this.#told(member, report));
+    worker.on('error', (thrown: Error) => {
+      error = thrown;
+    });
+    worker.on('exit', () => this.#ended(member, error));
+    return member;
+  }
+
+  #told(member: Member, report: Report): void {
+    if (report.kind === 'ready') {
+      this.#respawnMs = RESPAWN_FIRST_MS;
+      member.ready.resolve();
+    } else if (report.kind === 'took') member.offered.delete(report.offer);
+    else member.connections = report.count + member.offered.size;
+  }
+
+  #ended(member: Member, error: Error): void {
+    this.#members.delete(member);
+    member.ready.reject(error);
+    member.gone.resolve();
+    const { stopping } = member;
+    member.stopping = true;
+    for (const moved of member.offered.values()) if (isStillOffered(moved)) this.#offer(moved);
+    if (stopping || this.#closed !== undefined) return;
+    if (this.listenerCount('crash') > 0) this.emit('crash', error);
+    setTimeout(() => {
+      if (this.#closed === undefined) this.#spawn(member.index);
+    }, this.#respawnMs);
+    this.#respawnMs = Math.min(this.#respawnMs * 2, RESPAWN_MAX_MS);
+  }
+
+  async #stop(member: Member): Promise<void> {
+    member.stopping = true;
+    member.send({ kind: 'stop' });
+    const timer = setTimeout(() => void member.worker.terminate(), this.#stopMs);
+    await member.gone.promise;
+    clearTimeout(timer);
+  }
+
+  async #close(): Promise<void> {
+    await this.#listener?.close();
+    await this.#accepting?.catch(() => {});
+    await Promise.all([...this.#members].map((member) => this.#stop(member)));
+  }
+}
+
+/**
+ * Serve TCP on several threads. `file` exports `start(connections, { index, data })`, which each worker calls once:
+ * `connections` are its `TcpStream`s, and end when the worker shall stop; `start` returns when it has finished them.
+ * @example
+ * const crew = await serve(new URL('server.js', import.meta.url), { listen: { port: 8080 }, workers: 4 });
+ * process.on('SIGHUP', () => crew.restart());
+ */
+export async function serve(file: string | URL, options: ServeOptions): Promise<Crew> {
+  if (typeof file !== 'string' && !(file instanceof URL)) throw argumentTypeError('file', 'of type string or an instance of URL', file);
+  if (typeof options !== 'object' || options === null) throw argumentTypeError('options', 'of type object', options);
+  if (typeof options.listen !== 'object' || options.listen === null) throw argumentTypeError('options.listen', 'of type object', options.listen);
+  const { availableParallelism } = await import('node:os');
+  const size = checkInteger('options.workers', options.workers ?? availableParallelism(), 1, WORKERS_MAX);
+  const url = typeof file === 'string' ? pathToFileURL(file).href : file.href;
+  const proactor = options.proactor ?? Proactor.current();
+  if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
+  if (proactor.backend.name === 'remote') throw new RitsuError('ERR_RITSU_UNAVAILABLE', 'serve: a remote proactor cannot hand over');
+  return new Crew(url, options, size).start();
+}

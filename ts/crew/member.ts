@@ -1,0 +1,107 @@
+/** A worker of a crew: what `serve` starts on each thread. It runs the program's `start` and brings it connections. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { argumentTypeError } from '../errors.js';
+import { Fifo } from '../fifo.js';
+import { takeOver } from '../hand-over.js';
+import { listen } from '../net/listener.js';
+import type { TcpListener } from '../net/listener.js';
+import type { TcpStream } from '../net/tcp.js';
+import { Proactor } from '../proactor.js';
+import type { Order, Report, Task } from './wire.js';
+
+/** What a program's `start` is told. */
+export interface Station {
+  /** Which of the crew's workers it is, from 0. */
+  readonly index: number;
+  readonly data: unknown;
+}
+
+export type Start = (connections: AsyncIterable<TcpStream>, station: Station) => Promise<void> | void;
+
+const { file, index, data, backend, listen: own } = workerData as Task;
+const port = parentPort!;
+const COUNT_MS = 50;
+
+function tell(report: Report): void {
+  port.postMessage(report);
+}
+
+/** Connections in the order in which they come, until it is ended. */
+class Connections implements AsyncIterable<TcpStream> {
+  readonly #waiting = new Fifo<TcpStream>();
+  readonly #open = new Set<TcpStream>();
+  #wake: (() => void) | undefined = undefined;
+  /** Connections that are being taken over. */
+  #taking = 0;
+  #ended = false;
+
+  get count(): number {
+    for (const stream of this.#open) if (stream.closed) this.#open.delete(stream);
+    return this.#open.size;
+  }
+
+  push(stream: TcpStream): void {
+    this.#waiting.push(stream);
+    this.#open.add(stream);
+    this.#wake?.();
+  }
+
+  async take(taking: Promise<TcpStream>): Promise<void> {
+    this.#taking += 1;
+    try {
+      this.push(await taking);
+    } catch {
+      // It was lost with the thread that had it.
+    }
+    this.#taking -= 1;
+    this.#wake?.();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<TcpStream, void, undefined> {
+    for (;;) {
+      const stream = this.#waiting.shift();
+      if (stream !== undefined) yield stream;
+      else if (this.#ended && this.#taking === 0) return;
+      else await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+}
+
+const connections = new Connections();
+
+async function acceptAll(listener: TcpListener): Promise<void> {
+  for await (const stream of listener) connections.push(stream);
+}
+
+/** Whoever is in the listener's queue is served before it is closed. */
+async function drain(listener: TcpListener): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, COUNT_MS));
+  await listener.close();
+}
+
+Proactor.configure({ backend });
+const listener = own === undefined ? undefined : await listen({ ...own, proactor: Proactor.current() });
+const accepting = listener === undefined ? undefined : acceptAll(listener).catch(() => {});
+
+port.on('message', (order: Order) => {
+  if (order.kind === 'serve') {
+    void connections.take(takeOver(order.moved) as Promise<TcpStream>);
+    tell({ kind: 'took', offer: order.offer });
+  } else if (listener === undefined) connections.end();
+  else void drain(listener).then(() => accepting).then(() => connections.end());
+});
+
+const { start } = (await import(file)) as { readonly start?: Start };
+if (typeof start !== 'function') throw argumentTypeError('start', 'a function that the file exports', start);
+const counting = setInterval(() => tell({ kind: 'connections', count: connections.count }), COUNT_MS);
+const serving = start(connections, { index, data });
+tell({ kind: 'ready' });
+await serving;
+clearInterval(counting);
+await Proactor.current().close();
+port.close();

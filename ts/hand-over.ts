@@ -1,0 +1,143 @@
+/**
+ * Moving a connection or a file from one thread to another: `handOver` takes it out of this thread's hands, `takeOver` puts
+ * it into the other's. What was received and not read moves along.
+ *
+ * What goes between the threads is plain data (a `Moved`), by `postMessage` or however. It names the descriptor, which the
+ * old thread keeps open until the new one has a duplicate; a word of shared memory says how far that is:
+ *
+ *     OFFERED ── takeOver ──> TAKING ── duplicated ──> TAKEN      the old thread closes its descriptor
+ *        └────── the old proactor is closed ──> REVOKED           the same; takeOver is refused
+ */
+import { constants } from 'node:fs';
+import { argumentTypeError, closedError, systemError } from './errors.js';
+import { File, open } from './file.js';
+import { Pipe } from './pipe.js';
+import { Proactor } from './proactor.js';
+import type { Resident } from './proactor.js';
+import { Stream } from './stream.js';
+import { TcpStream } from './net/tcp.js';
+import { UnixStream } from './net/unix.js';
+import { closeDescriptor } from './unclosed.js';
+
+const OFFERED = 0;
+const TAKING = 1;
+const TAKEN = 2;
+const REVOKED = 3;
+
+type Kind = 'tcp' | 'unix' | 'pipe' | 'file';
+
+/** A resource between two threads. Plain data: `postMessage` it, and give it to `takeOver` once. */
+export interface Moved {
+  readonly kind: Kind;
+  readonly fd: number;
+  readonly state: Int32Array;
+  /** Of a stream: what came and nobody read. */
+  readonly rest: Uint8Array;
+  readonly path: string | undefined;
+  /** Of a file: how it was opened, and where the next sequential read begins. */
+  readonly flags: number;
+  readonly position: number;
+}
+
+/** The old thread's descriptor, until it is not needed any more. */
+class Offer implements Resident {
+  readonly #proactor: Proactor;
+  readonly #descriptor: number;
+  readonly #state: Int32Array;
+
+  constructor(proactor: Proactor, descriptor: number, state: Int32Array) {
+    this.#proactor = proactor;
+    this.#descriptor = descriptor;
+    this.#state = state;
+    proactor.residents.add(this);
+    void this.#watch();
+  }
+
+  leave(): void {
+    if (Atomics.compareExchange(this.#state, 0, OFFERED, REVOKED) === OFFERED) Atomics.notify(this.#state, 0);
+  }
+
+  async #watch(): Promise<void> {
+    for (let state = OFFERED; state === OFFERED || state === TAKING; state = Atomics.load(this.#state, 0)) {
+      const changed = Atomics.waitAsync(this.#state, 0, state);
+      if (changed.async) await changed.value;
+    }
+    this.#proactor.residents.delete(this);
+    await closeDescriptor(this.#proactor, this.#descriptor);
+  }
+}
+
+/**
+ * Take a connection, a pipe or a file out of this thread's hands. From here on the object refuses with `ERR_RITSU_CLOSED`.
+ * Rejects, and changes nothing, while reads wait on it or writes are not finished.
+ * @example
+ * worker.postMessage(await handOver(stream));
+ */
+export async function handOver(resource: Stream | File): Promise<Moved> {
+  if (!(resource instanceof Stream) && !(resource instanceof File)) {
+    throw argumentTypeError('resource', 'an instance of TcpStream, UnixStream, Pipe or File', resource);
+  }
+  const kind = kindOf(resource);
+  const { fd } = resource;
+  if (resource.closed) throw closedError('handOver');
+  const { proactor, descriptor, ...what } = await resource.detach();
+  const state = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  new Offer(proactor, descriptor, state);
+  return { kind, fd, state, rest: new Uint8Array(), path: undefined, flags: 0, position: 0, ...what };
+}
+
+/**
+ * Become the owner of what another thread handed over. Once; a second time, or after the other thread's proactor was
+ * closed, rejects with `ERR_RITSU_CLOSED`.
+ * @example
+ * parentPort.on('message', async (moved) => serve(await takeOver(moved)));
+ */
+export async function takeOver(moved: Moved, options: { readonly proactor?: Proactor | undefined } = {}): Promise<TcpStream | UnixStream | Pipe | File> {
+  const proactor = options.proactor ?? Proactor.current();
+  if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
+  if (!(moved?.state instanceof Int32Array)) throw argumentTypeError('moved', 'what handOver gave', moved);
+  if (Atomics.compareExchange(moved.state, 0, OFFERED, TAKING) !== OFFERED) throw closedError('takeOver');
+  let state = OFFERED;
+  try {
+    const taken = moved.kind === 'file' ? await takeFile(moved, proactor) : takeStream(moved, proactor);
+    state = TAKEN;
+    return taken;
+  } finally {
+    Atomics.store(moved.state, 0, state);
+    Atomics.notify(moved.state, 0);
+  }
+}
+
+/** The thread that it was sent to has ended: whether another may have it. */
+export function isStillOffered({ state }: Moved): boolean {
+  const was = Atomics.compareExchange(state, 0, TAKING, TAKEN);
+  if (was === TAKING) Atomics.notify(state, 0);
+  return was === OFFERED;
+}
+
+function kindOf(resource: Stream | File): Kind {
+  if (resource instanceof File) return 'file';
+  if (resource instanceof TcpStream) return 'tcp';
+  if (resource instanceof UnixStream) return 'unix';
+  return 'pipe';
+}
+
+function takeStream({ kind, fd, rest, path }: Moved, proactor: Proactor): TcpStream | UnixStream | Pipe {
+  const own = proactor.backend.adopt(fd);
+  if (typeof own === 'number') throw systemError(own, 'dup');
+  const { descriptor } = own;
+  const stream =
+    kind === 'tcp' ? new TcpStream(proactor, descriptor, own.fd)
+    : kind === 'unix' ? new UnixStream(proactor, descriptor, own.fd)
+    : new Pipe(proactor, own, path);
+  if (rest.length > 0) stream.prepend(rest);
+  return stream;
+}
+
+/** A file can be opened again by its descriptor, wherever its name is by now. */
+async function takeFile({ fd, path, flags, position }: Moved, proactor: Proactor): Promise<File> {
+  const { O_CREAT, O_EXCL, O_TRUNC } = constants;
+  const file = await open(`/proc/self/fd/${fd}`, { flags: flags & ~(O_CREAT | O_EXCL | O_TRUNC), proactor });
+  file.resume(path, position);
+  return file;
+}

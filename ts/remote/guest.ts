@@ -1,0 +1,297 @@
+/**
+ * The owner's side of a remote handle: operations that another thread asks for, run on this thread's proactor.
+ *
+ * A guest has its port, the operations that it asked for and that are not over, and the descriptors that those brought.
+ * When its thread ends, the operations are cancelled and the descriptors closed. Guests take turns: of each only so many
+ * records are begun before the others have theirs.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import { Fifo } from '../fifo.js';
+import { Block } from '../memory/block.js';
+import type { Opened } from '../backend/backend.js';
+import { MORE, NONE, Opcode, Operation } from '../op.js';
+import type { Completion } from '../op.js';
+import type { Proactor, Resident } from '../proactor.js';
+import { closeDescriptor } from '../unclosed.js';
+import { giveAnswer } from './questions.js';
+import { ANSWER_FIELDS, ASK_FIELDS, Answer, Ask, Records } from './wire.js';
+import type { Call, Detail, Request, Response } from './wire.js';
+
+/** Records of one guest that are begun before the next guest has its turn. */
+const TURN = 64;
+const FAULT_CLOSED = -10006;
+const EBADF = -9;
+const ECANCELED = -125;
+const PART_WORDS = 3;
+
+const OPENS: ReadonlySet<number> = new Set([Opcode.OPEN, Opcode.CONNECT, Opcode.LISTEN, Opcode.BIND, Opcode.ACCEPT]);
+const SOCKETS: ReadonlySet<number> = new Set([Opcode.CONNECT, Opcode.LISTEN, Opcode.BIND, Opcode.ACCEPT]);
+
+function nothing(): null {
+  return null;
+}
+
+/** A copy in memory of its own: a view would take all of its buffer along. */
+function alone<T extends number>(bytes: Uint8Array | T): Uint8Array | T {
+  return typeof bytes === 'number' ? bytes : new Uint8Array(bytes);
+}
+
+/** An operation on behalf of another thread: it answers there. */
+class GuestOperation extends Operation<null> {
+  readonly #guest: Guest;
+  readonly callerSlot: number;
+  readonly callerGeneration: number;
+  /** What is read into; moved to the guest with the answer. */
+  memory: ArrayBuffer | undefined = undefined;
+
+  constructor(guest: Guest, opcode: number, slot: number, generation: number) {
+    super(opcode, nothing);
+    this.#guest = guest;
+    this.callerSlot = slot;
+    this.callerGeneration = generation;
+  }
+
+  get guest(): Guest {
+    return this.#guest;
+  }
+
+  override complete(completion: Completion): void {
+    this.#guest.answer(this, completion);
+    this.succeed(null);
+  }
+
+  /** It ended without a completion: cancelled while it waited, or the proactor was closed. */
+  override fail(failure: () => Error): void {
+    this.#guest.refuse(this, this.cancelCause === undefined ? FAULT_CLOSED : ECANCELED);
+    super.fail(failure);
+  }
+}
+
+Object.assign(GuestOperation.prototype, {
+  progress(this: GuestOperation, completion: Completion) {
+    this.guest.answer(this, completion);
+  },
+});
+
+/** Guests that have records waiting, in turn. */
+const waiting = new Fifo<Guest>();
+let serving = false;
+
+function serve(): void {
+  if (serving) return;
+  serving = true;
+  for (let guest = waiting.shift(); guest !== undefined; guest = waiting.shift()) if (guest.begin(TURN)) waiting.push(guest);
+  serving = false;
+}
+
+type Outcome = Pick<Completion, 'result' | 'flags' | 'extra' | 'value'>;
+
+interface Batch {
+  readonly words: Float64Array;
+  readonly parts: readonly Uint8Array[];
+  next: number;
+}
+
+export class Guest implements Resident {
+  readonly #proactor: Proactor;
+  readonly #port: MessagePort;
+  readonly #batches = new Fifo<Batch>();
+  /** By the asker's slot. */
+  readonly #operations: (GuestOperation | undefined)[] = [];
+  #count = 0;
+  readonly #descriptors = new Set<number>();
+  readonly #answers = new Records(ANSWER_FIELDS);
+  #parts: (ArrayBuffer | Detail)[] = [];
+  #moving: ArrayBuffer[] = [];
+  #postDue = false;
+  /** The other thread, or the proactor, has ended. */
+  #ended = false;
+
+  constructor(proactor: Proactor, port: MessagePort) {
+    this.#proactor = proactor;
+    this.#port = port;
+    proactor.residents.add(this);
+    port.on('message', (request: Request) => this.#receive(request));
+    port.on('close', () => this.#end());
+    const { features, name } = proactor.backend;
+    this.#post({ kind: 'welcome', features: { ...features, bufferSelect: false, registeredBuffers: false, direct: false }, owner: name });
+  }
+
+  /** The proactor is being closed: what was begun is answered, nothing more is. */
+  leave(): void {
+    this.#proactor.residents.delete(this);
+    this.#cancelAll();
+    this.#whenIdle();
+  }
+
+  /** Begin so many of the records that came; whether there are more. */
+  begin(count: number): boolean {
+    for (let left = count; left > 0; left -= 1) {
+      const batch = this.#batches.peek();
+      if (batch === undefined) return false;
+      this.#beginOne(batch);
+      batch.next += ASK_FIELDS;
+      if (batch.next >= batch.words.length) this.#batches.shift();
+    }
+    return this.#batches.length > 0;
+  }
+
+  answer(operation: GuestOperation, completion: Completion): void {
+    const { result, flags } = completion;
+    if (result >= 0 && OPENS.has(operation.opcode)) this.#descriptors.add(completion.value);
+    const memory = result > 0 ? operation.memory : undefined;
+    this.#push(operation, completion, memory, result < 0 ? undefined : this.#detailOf(operation, completion));
+    if ((flags & MORE) === 0) this.#over(operation);
+  }
+
+  refuse(operation: GuestOperation, result: number): void {
+    this.#push(operation, { result, flags: 0, extra: 0, value: 0 }, undefined, undefined);
+    this.#over(operation);
+  }
+
+  #receive(request: Request): void {
+    if (request.kind === 'ask') {
+      if (this.#batches.length === 0) waiting.push(this);
+      this.#batches.push({ ...request, next: 0 });
+      serve();
+    } else if (request.kind === 'call') this.#answerCall(request.call);
+    else this.#end();
+  }
+
+  #beginOne({ words, parts, next }: Batch): void {
+    const slot = words[next + Ask.SLOT]!;
+    const generation = words[next + Ask.GENERATION]!;
+    const opcode = words[next + Ask.OPCODE]!;
+    const descriptor = words[next + Ask.DESCRIPTOR]!;
+    if (opcode === Opcode.CANCEL) {
+      const target = this.#operations[slot];
+      if (target?.callerGeneration === generation) this.#proactor.cancel(target, 'abort');
+      return;
+    }
+    const operation = new GuestOperation(this, opcode, slot, generation);
+    this.#operations[slot] = operation;
+    this.#count += 1;
+    if (descriptor !== NONE && !this.#descriptors.has(descriptor)) return this.refuse(operation, EBADF);
+    operation.descriptor = descriptor;
+    operation.flags = words[next + Ask.FLAGS]!;
+    operation.options = words[next + Ask.OPTIONS]!;
+    operation.target = words[next + Ask.TARGET]!;
+    operation.length = words[next + Ask.LENGTH]!;
+    operation.position = words[next + Ask.POSITION]!;
+    operation.extra = words[next + Ask.EXTRA]!;
+    const argument = words[next + Ask.ARGUMENT]!;
+    if (argument >= 0) operation.argument = parts[argument];
+    if (opcode === Opcode.CLOSE) this.#descriptors.delete(descriptor);
+    try {
+      const payload = words[next + Ask.PAYLOAD]!;
+      if (payload >= 0) this.#lendPayload(operation, parts[payload]!);
+      else if (opcode === Opcode.READ || opcode === Opcode.RECEIVE_MESSAGE) this.#lend(operation, new ArrayBuffer(operation.length));
+      this.#proactor.start(operation);
+    } catch {
+      if (!operation.settled) operation.fail(() => new Error('no memory'));
+    }
+  }
+
+  #lend(operation: GuestOperation, memory: ArrayBuffer): void {
+    const { backend } = this.#proactor;
+    const block = new Block(backend.pin(memory), memory.byteLength, 'pinned', backend);
+    block.memory = memory;
+    block.inFlight = true;
+    operation.block = block;
+    operation.memory = memory;
+  }
+
+  /** The bytes to be written came as a copy, in memory of their own. */
+  #lendPayload(operation: GuestOperation, payload: Uint8Array): void {
+    this.#lend(operation, payload.buffer as ArrayBuffer);
+    operation.memory = undefined;
+    operation.offset = payload.byteOffset;
+    if (operation.opcode !== Opcode.SEND_MESSAGE) return;
+    const head = operation.argument!;
+    const argument = new Uint8Array(head.length + PART_WORDS * 4);
+    argument.set(head);
+    argument.set(new Uint8Array(Uint32Array.of(operation.blockId, operation.offset, operation.length).buffer), head.length);
+    operation.argument = argument;
+  }
+
+  #detailOf({ opcode }: GuestOperation, completion: Completion): Detail | undefined {
+    const { backend } = this.#proactor;
+    if (opcode === Opcode.NOP || opcode === Opcode.READ || opcode === Opcode.WRITE) return undefined; // the many
+    if (opcode === Opcode.STATX) return { status: backend.status(completion).slice() };
+    if (opcode === Opcode.RECEIVE_MESSAGE) return { sender: alone<never>(backend.messageAddress(completion)) };
+    if (!SOCKETS.has(opcode)) return undefined;
+    return { local: alone(backend.address(completion.value, false)), peer: alone(backend.address(completion.value, true)) };
+  }
+
+  #push(operation: GuestOperation, result: Outcome, memory: ArrayBuffer | undefined, detail: Detail | undefined): void {
+    if (this.#ended) return;
+    const words = this.#answers.next();
+    const at = this.#answers.last;
+    words[at + Answer.SLOT] = operation.callerSlot;
+    words[at + Answer.GENERATION] = operation.callerGeneration;
+    words[at + Answer.RESULT] = result.result;
+    words[at + Answer.FLAGS] = result.flags & MORE;
+    words[at + Answer.EXTRA] = result.extra;
+    words[at + Answer.VALUE] = result.value;
+    words[at + Answer.MEMORY] = this.#addPart(memory);
+    words[at + Answer.DETAIL] = this.#addPart(detail);
+    if (memory !== undefined) this.#moving.push(memory);
+    if (this.#postDue) return;
+    this.#postDue = true;
+    process.nextTick(() => this.#postAnswers());
+  }
+
+  #addPart(part: ArrayBuffer | Detail | undefined): number {
+    return part === undefined ? -1 : this.#parts.push(part) - 1;
+  }
+
+  /** The kernel has let go of its memory. */
+  #over(operation: GuestOperation): void {
+    this.#operations[operation.callerSlot] = undefined;
+    this.#count -= 1;
+    if (operation.block !== undefined) this.#proactor.backend.unpin(operation.block.id);
+    operation.block = undefined;
+  }
+
+  #postAnswers(): void {
+    this.#postDue = false;
+    const words = this.#answers.take();
+    this.#post({ kind: 'answer', words, parts: this.#parts }, [words.buffer, ...this.#moving]);
+    this.#parts = [];
+    this.#moving = [];
+    if (!this.#proactor.residents.has(this)) this.#whenIdle();
+  }
+
+  #post(response: Response, moving: ArrayBuffer[] = []): void {
+    if (!this.#ended) this.#port.postMessage(response, moving);
+  }
+
+  #answerCall({ method, args, answer }: Call): void {
+    const { backend } = this.#proactor;
+    const result = this.#ended ? FAULT_CLOSED : (backend[method] as (...given: unknown[]) => unknown).apply(backend, [...args]);
+    if (method === 'adopt' && typeof result !== 'number') this.#descriptors.add((result as Opened).descriptor);
+    giveAnswer(answer, result);
+  }
+
+  #cancelAll(): void {
+    for (const operation of this.#operations) if (operation !== undefined) this.#proactor.cancel(operation, 'closed');
+  }
+
+  #whenIdle(): void {
+    if (this.#count > 0 || this.#postDue) return;
+    this.#post({ kind: 'closed' });
+    this.#end();
+  }
+
+  /** End what it asked for, and close what that brought. */
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#proactor.residents.delete(this);
+    while (this.#batches.shift() !== undefined);
+    this.#cancelAll();
+    for (const descriptor of this.#descriptors) void closeDescriptor(this.#proactor, descriptor);
+    this.#descriptors.clear();
+    this.#port.close();
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * The asking side of a remote handle: a backend whose operations are answered by another thread's proactor. Above it
+ * everything is as ever (slots, promises, pool, styles, cancellation), and belongs to this thread.
+ *
+ * Operations of a turn go as one message, in order; at most `inFlightMax` are out at once, the others wait here. Memory
+ * stays in this thread: what is read comes in memory of the owner's and takes the place of the block's.
+ *
+ * States: joining (until the owner's welcome; operations go out meanwhile) -> open -> closed, or gone: the owner's thread
+ * has ended, and what was out is failed.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { Backend, BackendKind, Counters, Features, Opened, Settle } from '../backend/backend.js';
+import { closedError } from '../errors.js';
+import { MORE, NONE, Opcode, UNREF } from '../op.js';
+import type { Completion, Operation } from '../op.js';
+import { LocalMemory, isRead } from './local-memory.js';
+import { Questions } from './questions.js';
+import { argumentOf, record, recordCancel } from './record.js';
+import { ANSWER_FIELDS, ASK_FIELDS, Answer, Records } from './wire.js';
+import type { Call, Detail, Request, Response } from './wire.js';
+
+const NO_FEATURES: Features = { bufferSelect: false, registeredBuffers: false, direct: false, nopInject: false };
+const NO_STATUS = new Float64Array(20);
+const NO_ADDRESS = new Uint8Array();
+const FAULT_CLOSED = -10006;
+const ERRNO_LAST = -4095;
+
+
+/** What a `Detail` said of a socket. */
+interface Addresses {
+  readonly local: Uint8Array | number;
+  readonly peer: Uint8Array | number;
+}
+
+export class RemoteBackend extends LocalMemory implements Backend {
+  readonly name: BackendKind = 'remote';
+  readonly inFlightMax: number;
+  features = NO_FEATURES;
+  onBroken: (() => void) | undefined = undefined;
+  readonly #port: MessagePort;
+  readonly #settle: Settle;
+  readonly #questions = new Questions((call) => this.#call(call));
+  /** By slot, from `encode` to the final completion. */
+  readonly #operations: (Operation<unknown> | undefined)[] = [];
+  readonly #addresses = new Map<number, Addresses>();
+  readonly #completion: Completion = { slot: 0, generation: 0, result: 0, flags: 0, block: NONE, extra: 0, value: 0 };
+  readonly #joined = Promise.withResolvers<Features>();
+  readonly #left = Promise.withResolvers<void>();
+  readonly #records = new Records(ASK_FIELDS);
+  #parts: Uint8Array[] = [];
+  #postDue = false;
+  #detail: Detail | undefined = undefined;
+  #keepsAlive = true;
+  /** Operations that keep the process alive. */
+  #referenced = 0;
+  #closed = false;
+  #gone = false;
+  #counts = { submitted: 0, completed: 0, enters: 0, wakes: 0, faults: 0, cancelsSent: 0 };
+
+  constructor(port: MessagePort, settle: Settle, inFlightMax: number) {
+    super();
+    this.#port = port;
+    this.#settle = settle;
+    this.inFlightMax = inFlightMax;
+    port.on('message', (response: Response) => this.#receive(response));
+    port.on('close', () => this.#lose());
+  }
+
+  /** Resolves when the owner has answered; rejects when it is gone. */
+  get joined(): Promise<Features> {
+    return this.#joined.promise;
+  }
+
+  encode(operation: Operation<unknown>): void {
+    const { opcode } = operation;
+    this.#operations[operation.slot] = operation;
+    this.#counts.submitted += 1;
+    if ((operation.options & UNREF) === 0) this.#refer(1);
+    const payload = this.#closed || this.#gone ? FAULT_CLOSED : this.lendOut(operation);
+    if (typeof payload === 'number') return void setImmediate(() => this.#answerHere(operation, payload));
+    if (opcode === Opcode.CLOSE) this.#addresses.delete(operation.descriptor);
+    const length = payload === undefined ? operation.length : payload.length;
+    record(this.#records, operation, length, this.#addPart(argumentOf(operation)), this.#addPart(payload));
+    this.#schedule();
+  }
+
+  cancel(operation: Operation<unknown>): void {
+    if (this.#operations[operation.slot] !== operation) return;
+    this.#counts.cancelsSent += 1;
+    recordCancel(this.#records, operation);
+    this.#schedule();
+  }
+
+  cancelAll(): void {
+    for (const operation of this.#pending()) this.cancel(operation);
+  }
+
+  messageAddress(_completion: Completion): Uint8Array {
+    return this.#detail?.sender ?? NO_ADDRESS;
+  }
+
+  status(_completion: Completion): Float64Array {
+    return this.#detail?.status ?? NO_STATUS;
+  }
+
+  adopt(fd: number): Opened | number {
+    return this.#questions.adopt(fd);
+  }
+
+  /** Told with the socket; asked for where that was not enough (a datagram socket may learn its peer later). */
+  address(descriptor: number, peer: boolean): Uint8Array | number {
+    const known = this.#addresses.get(descriptor);
+    const address = peer ? known?.peer : known?.local;
+    return address instanceof Uint8Array ? address : this.#questions.address(descriptor, peer);
+  }
+
+  setOption(descriptor: number, option: number, value: number): number {
+    return this.#questions.number('setOption', [descriptor, option, value]);
+  }
+
+  option(descriptor: number, option: number): number {
+    return this.#questions.number('option', [descriptor, option]);
+  }
+
+  membership(descriptor: number, join: boolean, group: Uint8Array, over: Uint8Array | undefined): number {
+    return this.#questions.number('membership', [descriptor, join, group, over]);
+  }
+
+  /** An enter is a batch that went out, a wake one that came in. */
+  counters(): Counters {
+    const { submitted, completed, enters, wakes, faults, cancelsSent } = this.#counts;
+    const none = { rounds: wakes, dispatches: wakes, overflows: 0, withdrawn: 0, stale: 0, retries: 0, registeredBytes: 0 };
+    return {
+      ...none, submitted, completed, enters, wakes, faults, cancelsSent,
+      poolBytes: this.blocks.poolBytes,
+      ownBytes: this.blocks.ownBytes,
+      inFlight: submitted - completed,
+      descriptorsOpen: this.#addresses.size,
+      blocksBusy: this.blocks.busy,
+      blocksProvided: 0,
+      leakedBytes: 0,
+      budgetYields: 0,
+    };
+  }
+
+  setKeepAlive(on: boolean): void {
+    this.#keepsAlive = on;
+    this.#refer(0);
+  }
+
+  flush(): void {
+    this.#postDue = false;
+    if (this.#records.isEmpty) return;
+    const words = this.#records.take();
+    this.#counts.enters += 1;
+    this.#post({ kind: 'ask', words, parts: this.#parts }, [words.buffer, ...this.#parts.map(({ buffer }) => buffer as ArrayBuffer)]);
+    this.#parts = [];
+  }
+
+  async close(): Promise<void> {
+    if (this.#gone) return;
+    this.flush();
+    this.#closed = true;
+    this.#port.ref();
+    this.#post({ kind: 'close' });
+    await this.#left.promise;
+  }
+
+  /** Nothing of this thread is with the owner but copies. */
+  abandon(_deadline: number): number {
+    const left = this.#pending().length;
+    this.#gone = true;
+    this.#left.resolve();
+    this.#port.close();
+    return left;
+  }
+
+  #pending(): Operation<unknown>[] {
+    return this.#operations.filter((operation) => operation !== undefined);
+  }
+
+  #addPart(part: Uint8Array | undefined): number {
+    return part === undefined ? -1 : this.#parts.push(part) - 1;
+  }
+
+  #schedule(): void {
+    if (this.#postDue) return;
+    this.#postDue = true;
+    process.nextTick(() => this.flush());
+  }
+
+  #post(request: Request, moving: ArrayBuffer[] = []): void {
+    if (!this.#gone) this.#port.postMessage(request, moving);
+  }
+
+  #receive(response: Response): void {
+    if (response.kind === 'answer') this.#deliver(response.words, response.parts);
+    else if (response.kind === 'welcome') {
+      this.features = response.features;
+      this.#joined.resolve(response.features);
+    } else this.#lose();
+  }
+
+  #deliver(words: Float64Array, parts: readonly (ArrayBuffer | Detail)[]): void {
+    this.#counts.wakes += 1;
+    for (let at = 0; at < words.length; at += ANSWER_FIELDS) {
+      const operation = this.#operations[words[at + Answer.SLOT]!];
+      if (operation === undefined || operation.generation !== words[at + Answer.GENERATION]) continue;
+      const memory = parts[words[at + Answer.MEMORY]!] as ArrayBuffer | undefined;
+      const completion = this.#completion;
+      completion.result = words[at + Answer.RESULT]!;
+      completion.flags = words[at + Answer.FLAGS]!;
+      completion.extra = words[at + Answer.EXTRA]!;
+      completion.value = words[at + Answer.VALUE]!;
+      this.#detail = parts[words[at + Answer.DETAIL]!] as Detail | undefined;
+      if (memory !== undefined) this.fill(operation, memory, completion.result);
+      const { local, peer } = this.#detail ?? {};
+      if (local !== undefined && peer !== undefined) this.#addresses.set(completion.value, { local, peer });
+      this.#finish(operation, completion);
+    }
+  }
+
+  #finish(operation: Operation<unknown>, completion: Completion): void {
+    const { slot, generation, block, options } = operation;
+    completion.slot = slot;
+    completion.generation = generation;
+    if ((completion.flags & MORE) === 0) {
+      this.#operations[slot] = undefined;
+      this.#counts.completed += 1;
+      if (block !== undefined) this.blocks.giveBack(block.id);
+      if ((options & UNREF) === 0) this.#refer(-1);
+    }
+    const memory = block?.memory;
+    this.#settle(completion);
+    if (completion.result > 0 && memory !== undefined && isRead(operation)) this.blocks.watchLease(block!.id, memory);
+  }
+
+  #answerHere(operation: Operation<unknown>, result: number): void {
+    if (this.#operations[operation.slot] !== operation) return;
+    if (result < ERRNO_LAST) this.#counts.faults += 1;
+    const completion = this.#completion;
+    Object.assign(completion, { result, flags: 0, extra: 0, value: 0 });
+    this.#finish(operation, completion);
+  }
+
+  #refer(change: number): void {
+    this.#referenced += change;
+    if (this.#referenced > 0 && this.#keepsAlive) this.#port.ref();
+    else this.#port.unref();
+  }
+
+  /** False: there is nobody to ask. */
+  #call(call: Call): boolean {
+    if (this.#gone || this.#closed) return false;
+    this.flush();
+    this.#post({ kind: 'call', call });
+    return true;
+  }
+
+  /** The owner is gone, or has closed. */
+  #lose(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#joined.reject(closedError('remote'));
+    this.#joined.promise.catch(() => {}); // told to whoever waits
+    this.#left.resolve();
+    this.#port.close();
+    for (const operation of this.#pending()) this.#answerHere(operation, FAULT_CLOSED);
+    if (!this.#closed) this.onBroken?.();
+  }
+}
