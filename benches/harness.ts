@@ -6,14 +6,15 @@ import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import type { Engine } from './engines/engine.ts';
-import { straceAvailable } from './engines/provision.ts';
 import { describeCommit, describeMachine, loadAverage } from './machine.ts';
 import { createContent, expectedAnswer } from './plan.ts';
 import type { Plan, Result } from './plan.ts';
-import { formatRow, writeRecord } from './report.ts';
+import { benchText, formatRow, writeRecord } from './report.ts';
 import type { Outcome, RowReport, Target } from './report.ts';
+import { runRounds } from './rounds.ts';
+import { chosenEngines, parseSettings, usage } from './settings.ts';
+import type { Settings } from './settings.ts';
 
 /** One table: a plan in its real size, and who does it. */
 export interface Row {
@@ -37,16 +38,14 @@ export interface Bench {
   readonly rows: readonly Row[];
 }
 
-export interface Settings {
-  readonly smoke: boolean;
-  readonly runs: number;
-  readonly record: boolean;
-  readonly syscalls: boolean;
-  readonly rows: string;
-  readonly engines: string;
-  readonly directory: string | undefined;
-  readonly scale: number;
+/** A bench that reads no file and has plans of its own. */
+export interface LiveBench {
+  readonly name: string;
+  /** Run the rows that were asked for; `print` is told what a person wants to see. */
+  measure(settings: Settings, print: (text: string) => void): Promise<RowReport[]>;
 }
+
+type Print = (text: string) => void;
 
 const MIB = 2 ** 20;
 const SEED = 0x2545f491;
@@ -55,41 +54,8 @@ const SMOKE = { fileSize: 4 * MIB, bytes: 2 * MIB } as const;
 /** sha256 of the smoke file. Pins the content function: a change of it would be a change of every record's plan. */
 const SMOKE_DIGEST = '759d371cee7a9ea7c6170b4e93ea4888f79ef15819f5cda04094848cdfa25110';
 
-const usage = `usage: node benches/{file,boundary,read-styles,run}.ts
-  --smoke            small sizes, every byte verified, no timing worth reading
-  --runs N           rounds of the real size (5)
-  --row TEXT         only rows whose title has TEXT
-  --engine TEXT      only engines whose name has TEXT (several with |)
-  --scale X          multiply the operations of every row (1)
-  --directory DIR    where the file is made (the system's folder for temporary files)
-  --syscalls         also count system calls per operation, by strace
-  --record           keep the result under benches/record/`;
-
-export function parseSettings(words: readonly string[]): Settings {
-  const { values } = parseArgs({
-    args: [...words],
-    options: {
-      smoke: { type: 'boolean', default: false },
-      runs: { type: 'string', default: '5' },
-      record: { type: 'boolean', default: false },
-      syscalls: { type: 'boolean', default: false },
-      row: { type: 'string', default: '' },
-      engine: { type: 'string', default: '' },
-      scale: { type: 'string', default: '1' },
-      directory: { type: 'string' },
-    },
-  });
-  const runs = Number(values.runs);
-  const scale = Number(values.scale);
-  if (!Number.isInteger(runs) || runs < 1) throw new RangeError(`--runs ${values.runs}: a whole number from 1 on`);
-  if (!(scale > 0)) throw new RangeError(`--scale ${values.scale}: a number above 0`);
-  if (values.smoke && values.record) throw new RangeError('--smoke measures nothing that --record could keep');
-  const { smoke, record, syscalls, directory } = values;
-  return { smoke, record, syscalls, directory, runs, scale, rows: values.row, engines: values.engine };
-}
-
 /** Run the benches one after the other; the exit code says whether every answer was right. */
-export async function runBenches(benches: readonly Bench[], words: readonly string[]): Promise<void> {
+export async function runBenches(benches: readonly (Bench | LiveBench)[], words: readonly string[]): Promise<void> {
   let settings: Settings;
   try {
     settings = parseSettings(words);
@@ -105,24 +71,36 @@ export async function runBenches(benches: readonly Bench[], words: readonly stri
 }
 
 /** A bench's file can be run by itself and be imported by `run.ts`. */
-export async function runWhenMain(url: string, bench: Bench): Promise<void> {
+export async function runWhenMain(url: string, bench: Bench | LiveBench): Promise<void> {
   if (pathToFileURL(process.argv[1] ?? '').href === url) await runBenches([bench], process.argv.slice(2));
 }
 
-async function runBench(bench: Bench, settings: Settings): Promise<boolean> {
+async function runBench(bench: Bench | LiveBench, settings: Settings): Promise<boolean> {
   const machine = describeMachine();
   const circumstances = { machine, commit: describeCommit(), loadBefore: loadAverage() };
-  const size = settings.smoke ? SMOKE.fileSize : (bench.fileSize ?? 0);
-  console.log(
+  const print: Print = settings.json ? () => {} : (text) => console.log(text);
+  print(
     `\n${bench.name}: ${machine.processor}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${machine.kernel}, ` +
       `Node ${machine.node} (libuv ${machine.libuv}), commit ${circumstances.commit}, ${new Date().toISOString().slice(0, 10)}, ` +
       `load before ${circumstances.loadBefore}${settings.smoke ? ', smoke: verified, not timed' : ''}`,
   );
-  const folder = bench.fileSize === undefined ? undefined : makeFolder(settings.directory);
-  const remove = (): void => rmSync(folder ?? '', { recursive: true, force: true });
-  if (folder !== undefined) process.once('exit', remove);
   const interrupted = (): never => process.exit(130);
   process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
+  try {
+    const reports = 'measure' in bench ? await bench.measure(settings, print) : await measureFiles(bench, settings, print);
+    if (settings.record) print(`\nrecorded in ${writeRecord(circumstances, bench.name, reports)}`);
+    if (settings.json) console.log(benchText(circumstances, bench.name, reports));
+    return reports.every((report) => report.outcomes.every((outcome) => outcome.failure === undefined));
+  } finally {
+    process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
+  }
+}
+
+async function measureFiles(bench: Bench, settings: Settings, print: Print): Promise<RowReport[]> {
+  const size = settings.smoke ? SMOKE.fileSize : (bench.fileSize ?? 0);
+  const folder = bench.fileSize === undefined ? undefined : makeFolder(settings.directory, print);
+  const remove = (): void => rmSync(folder ?? '', { recursive: true, force: true });
+  if (folder !== undefined) process.once('exit', remove);
   try {
     const path = folder === undefined ? '-' : join(folder, 'content');
     const digest = folder === undefined ? undefined : createContent(path, size, CONTENT_SEED);
@@ -131,13 +109,8 @@ async function runBench(bench: Bench, settings: Settings): Promise<boolean> {
     }
     const selected = bench.rows.filter((row) => row.title.includes(settings.rows));
     const plans = selected.map((row) => planOf(row, settings, path, size));
-    const reports = settings.smoke
-      ? await runSmoke(selected, plans, settings, digest)
-      : await runRows(selected, plans, settings);
-    if (settings.record) console.log(`\nrecorded in ${writeRecord(circumstances, bench.name, reports)}`);
-    return reports.every((report) => report.outcomes.every((outcome) => outcome.failure === undefined));
+    return settings.smoke ? await runSmoke(selected, plans, settings, digest, print) : await runRows(selected, plans, settings, print);
   } finally {
-    process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
     if (folder !== undefined) remove();
   }
 }
@@ -145,11 +118,11 @@ async function runBench(bench: Bench, settings: Settings): Promise<boolean> {
 const TMPFS = new Set([0x01021994, 0x858458f6]);
 
 /** A folder on a disk: reads of tmpfs go to worker threads always and would be another bench. */
-function makeFolder(asked: string | undefined): string {
+function makeFolder(asked: string | undefined, print: Print): string {
   const candidates = asked === undefined ? [tmpdir(), '/var/tmp', import.meta.dirname] : [asked];
   const folder = candidates.find((candidate) => !TMPFS.has(statfsSync(candidate).type));
   if (folder === undefined) throw new Error(`${candidates.join(', ')}: in memory, not on a disk; pass --directory`);
-  if (folder !== candidates[0]) console.log(`${candidates[0]} is in memory; the file is made elsewhere`);
+  if (folder !== candidates[0]) print(`${candidates[0]} is in memory; the file is made elsewhere`);
   return mkdtempSync(join(folder, 'ritsu-bench-'));
 }
 
@@ -174,11 +147,6 @@ function planOf(row: Row, settings: Settings, path: string, fileSize: number): P
   };
 }
 
-function enginesOf(row: Row, settings: Settings): Engine[] {
-  const names = settings.engines.split('|');
-  return row.engines.filter((engine) => names.some((name) => engine.name.includes(name)));
-}
-
 /** Throws unless the engine read what the plan says. */
 function check(plan: Plan, result: Result, digest: string | undefined): void {
   const expected = expectedAnswer(plan);
@@ -188,9 +156,15 @@ function check(plan: Plan, result: Result, digest: string | undefined): void {
 }
 
 /** A whole bench for each engine in one process, two at a time: what is verified needs no quiet machine. */
-async function runSmoke(rows: readonly Row[], plans: readonly Plan[], settings: Settings, digest: string | undefined): Promise<RowReport[]> {
+async function runSmoke(
+  rows: readonly Row[],
+  plans: readonly Plan[],
+  settings: Settings,
+  digest: string | undefined,
+  print: Print,
+): Promise<RowReport[]> {
   const outcomes = rows.map(() => new Map<Engine, Outcome>());
-  const queue = [...new Set(rows.flatMap((row) => enginesOf(row, settings)))];
+  const queue = [...new Set(rows.flatMap((row) => chosenEngines(row.engines, settings)))];
   const missing = new Map<string, string[]>();
   const verifyNext = async (): Promise<void> => {
     for (let engine = queue.shift(); engine !== undefined; engine = queue.shift()) {
@@ -198,12 +172,12 @@ async function runSmoke(rows: readonly Row[], plans: readonly Plan[], settings: 
       const verified = await verify(engine, rowsOfEngine.map((index) => plans[index]!), digest);
       rowsOfEngine.forEach((index, position) => outcomes[index]!.set(engine, verified[position]!));
       const { absent, failure } = verified[0]!;
-      if (absent === undefined) console.log(`  ${engine.name}: ${failure === undefined ? `${verified.length} rows right` : `FAILED: ${failure}`}`);
+      if (absent === undefined) print(`  ${engine.name}: ${failure === undefined ? `${verified.length} rows right` : `FAILED: ${failure}`}`);
       else missing.set(absent, [...(missing.get(absent) ?? []), engine.name]);
     }
   };
   await Promise.all([verifyNext(), verifyNext()]);
-  for (const [reason, names] of missing) console.log(`  without ${names.join('; ')}: ${reason}`);
+  for (const [reason, names] of missing) print(`  without ${names.join('; ')}: ${reason}`);
   return rows.map((row, index) => reportOf(row, plans[index]!, [...outcomes[index]!.values()]));
 }
 
@@ -219,61 +193,24 @@ async function verify(engine: Engine, plans: readonly Plan[], digest: string | u
   }
 }
 
-async function runRows(rows: readonly Row[], plans: readonly Plan[], settings: Settings): Promise<RowReport[]> {
+async function runRows(rows: readonly Row[], plans: readonly Plan[], settings: Settings, print: Print): Promise<RowReport[]> {
   const reports: RowReport[] = [];
   for (const [index, row] of rows.entries()) {
     const plan = plans[index]!;
-    const report = reportOf(row, plan, await runRow(row.title, enginesOf(row, settings), plan, settings));
-    console.log(formatRow(report));
-    reports.push(report);
+    const outcomes = await runRounds(row.title, chosenEngines(row.engines, settings), settings, {
+      async run(engine) {
+        const result = await engine.run(plan);
+        check(plan, result, undefined);
+        return result;
+      },
+      syscallsPerOperation: (engine) => engine.syscallsPerOperation(plan),
+    });
+    reports.push(reportOf(row, plan, outcomes));
+    print(formatRow(reports.at(-1)!));
   }
   return reports;
 }
 
 function reportOf(row: Row, plan: Plan, outcomes: readonly Outcome[]): RowReport {
   return { title: row.title, plan, outcomes, baselines: row.baselines, targets: row.targets ?? [] };
-}
-
-async function runRow(title: string, engines: readonly Engine[], plan: Plan, settings: Settings): Promise<Outcome[]> {
-  const results = new Map<Engine, Result[]>();
-  const failures = new Map<Engine, string>();
-  const syscalls = new Map<Engine, number>();
-  const attempt = async (engine: Engine, work: () => Promise<void>): Promise<void> => {
-    if (engine.available() !== true || failures.has(engine)) return;
-    await work().catch((error: Error) => failures.set(engine, error.message));
-  };
-  for (let round = 0; round < settings.runs; round += 1) {
-    for (const engine of engines) {
-      progress(`${title}: round ${round + 1} of ${settings.runs}, ${engine.name}`);
-      await attempt(engine, async () => {
-        const result = await engine.run(plan);
-        check(plan, result, undefined);
-        results.set(engine, [...(results.get(engine) ?? []), result]);
-      });
-    }
-  }
-  if (settings.syscalls && straceAvailable() === true) {
-    for (const engine of engines) {
-      progress(`${title}: system calls of ${engine.name}`);
-      await attempt(engine, async () => void syscalls.set(engine, await engine.syscallsPerOperation(plan)));
-    }
-  }
-  progress('');
-  return engines.map((engine) => outcomeOf(engine, results.get(engine), failures.get(engine), syscalls.get(engine)));
-}
-
-function outcomeOf(engine: Engine, results: readonly Result[] = [], failure?: string, syscalls?: number): Outcome {
-  const available = engine.available();
-  return {
-    engine,
-    results: failure === undefined ? results : [],
-    ...(available !== true && { absent: available }),
-    ...(failure !== undefined && { failure }),
-    ...(syscalls !== undefined && { syscallsPerOperation: syscalls }),
-  };
-}
-
-/** One line that is written over; nothing where nobody watches. */
-function progress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\u001B[2K${text}`);
 }

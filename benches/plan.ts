@@ -30,11 +30,10 @@ export interface Plan {
   readonly observeMemory: boolean;
 }
 
-/** What an engine reports. Latencies are of one read in `sampleEvery()`. */
-export interface Result {
+/** What a table tells of an engine. Latencies are NaN where there are none. */
+export interface Measurement {
   readonly operations: number;
   readonly bytes: number;
-  readonly checksum: number;
   readonly seconds: number;
   /** User and system time of the whole process: kernel threads of a polled ring and pool threads included. */
   readonly cpuSeconds: number;
@@ -46,6 +45,14 @@ export interface Result {
   readonly collectionMsPerMillion?: number;
   /** Transfers that the library did by a copy in user space, where it counts them. */
   readonly copiesPerOperation?: number;
+  /** Resident memory of a connection on which nothing happens, and blocks that all of them hold. */
+  readonly bytesPerConnection?: number;
+  readonly blocksHeld?: number;
+}
+
+/** What an engine that reads a plan's file reports. Latencies are of one read in `sampleEvery()`. */
+export interface Result extends Measurement {
+  readonly checksum: number;
   /** sha256 over all bytes in file order; sequential plans with `verify`. */
   readonly digest?: string;
 }

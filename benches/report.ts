@@ -2,34 +2,35 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Table from 'cli-table3';
-import type { Engine } from './engines/engine.ts';
+import type { Participant } from './engines/engine.ts';
 import type { Machine } from './machine.ts';
-import type { Plan, Result } from './plan.ts';
+import type { Measurement } from './plan.ts';
 
 /** What one engine did in one row: a result for each round, or why there is none. */
 export interface Outcome {
-  readonly engine: Engine;
-  readonly results: readonly Result[];
+  readonly engine: Participant;
+  readonly results: readonly Measurement[];
   readonly syscallsPerOperation?: number;
   readonly absent?: string;
   readonly failure?: string;
 }
 
-/** A ratio that this row must reach: rate for rate, or CPU for CPU. */
+/** A ratio that this row must reach: rate for rate, CPU for CPU, or memory for memory. */
 export interface Target {
-  readonly engine: Engine;
-  readonly against: Engine;
-  readonly measure: 'rate' | 'cpu';
+  readonly engine: Participant;
+  readonly against: Participant;
+  readonly measure: Measure;
   readonly atLeast?: number;
   readonly atMost?: number;
 }
 
 export interface RowReport {
   readonly title: string;
-  readonly plan: Plan;
+  /** As it is recorded, without a path. */
+  readonly plan: { readonly mode: string; readonly path?: string };
   readonly outcomes: readonly Outcome[];
   /** Engines whose rate the others are divided by; a column each. */
-  readonly baselines: readonly Engine[];
+  readonly baselines: readonly Participant[];
   readonly targets: readonly Target[];
 }
 
@@ -40,18 +41,27 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[Math.floor(middle)]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-const rate = (result: Result): number => result.operations / result.seconds;
-const cpuMicroseconds = (result: Result): number => (result.cpuSeconds / result.operations) * 1e6;
-const measures = { rate, cpu: cpuMicroseconds } as const;
+const rate = (result: Measurement): number => result.operations / result.seconds;
+const cpuMicroseconds = (result: Measurement): number => (result.cpuSeconds / result.operations) * 1e6;
+const bytesPerConnection = (result: Measurement): number => result.bytesPerConnection ?? Number.NaN;
+const measures = { rate, cpu: cpuMicroseconds, memory: bytesPerConnection } as const;
+type Measure = keyof typeof measures;
+const MEASURED: Readonly<Record<Measure, string>> = {
+  rate: 'of the rate of',
+  cpu: 'of the CPU per operation of',
+  memory: 'of the memory per connection of',
+};
+/** What has no bytes worth a rate. */
+const WITHOUT_BYTES = new Set(['nop', 'idle', 'http']);
 
 /** The median of the rounds' ratios: both engines of a round met the same minute of the machine. */
-export function ratio(of: Outcome | undefined, to: Outcome | undefined, measure: 'rate' | 'cpu'): number {
+export function ratio(of: Outcome | undefined, to: Outcome | undefined, measure: Measure): number {
   if (of === undefined || to === undefined) return Number.NaN;
   const value = measures[measure];
   return median(of.results.flatMap((result, round) => (to.results[round] ? [value(result) / value(to.results[round])] : [])));
 }
 
-function find(row: RowReport, engine: Engine): Outcome | undefined {
+function find(row: RowReport, engine: Participant): Outcome | undefined {
   return row.outcomes.find((outcome) => outcome.engine === engine);
 }
 
@@ -76,13 +86,13 @@ function remark(row: RowReport, outcome: Outcome): string {
 
 interface Column {
   readonly head: string;
-  readonly cell: (outcome: Outcome, value: (pick: (result: Result) => number | undefined) => number) => string;
+  readonly cell: (outcome: Outcome, value: (pick: (result: Measurement) => number | undefined) => number) => string;
 }
 
 function columnsOf(row: RowReport): Column[] {
   const has = (pick: (outcome: Outcome) => unknown): boolean => row.outcomes.some((outcome) => pick(outcome) !== undefined);
   const columns: Column[] = [{ head: 'ops/s', cell: (_, value) => whole.format(value(rate)) }];
-  if (row.plan.mode !== 'nop') columns.push({ head: 'MB/s', cell: (_, value) => whole.format(value((result) => result.bytes / result.seconds / 1e6)) });
+  if (!WITHOUT_BYTES.has(row.plan.mode)) columns.push({ head: 'MB/s', cell: (_, value) => whole.format(value((result) => result.bytes / result.seconds / 1e6)) });
   for (const baseline of row.baselines) {
     columns.push({ head: `x ${baseline.name.replace('node ', '')}`, cell: (outcome) => fixed(ratio(outcome, find(row, baseline), 'rate'), 2) });
   }
@@ -103,6 +113,12 @@ function columnsOf(row: RowReport): Column[] {
       { head: 'copies/op', cell: (_, value) => fixed(value((result) => result.copiesPerOperation), 0) },
     );
   }
+  if (has((outcome) => outcome.results[0]?.bytesPerConnection)) {
+    columns.push(
+      { head: 'B/connection', cell: (_, value) => whole.format(value(bytesPerConnection)) },
+      { head: 'blocks held', cell: (_, value) => fixed(value((result) => result.blocksHeld), 0) },
+    );
+  }
   columns.push({ head: '', cell: (outcome) => remark(row, outcome) });
   return columns;
 }
@@ -115,7 +131,7 @@ export function formatRow(row: RowReport): string {
     style: { head: [], border: [], compact: true },
   });
   for (const outcome of row.outcomes.filter((each) => each.results.length > 0)) {
-    const value = (pick: (result: Result) => number | undefined): number =>
+    const value = (pick: (result: Measurement) => number | undefined): number =>
       median(outcome.results.map((result) => pick(result) ?? Number.NaN));
     table.push([outcome.engine.name, ...columns.map((column) => column.cell(outcome, value))]);
   }
@@ -138,9 +154,8 @@ function targetsOf(row: RowReport): string[] {
     if (Number.isNaN(value)) return [];
     const limit = target.atLeast === undefined ? `at most ${fixed(target.atMost, 2)}` : `at least ${fixed(target.atLeast, 2)}`;
     const reached = target.atLeast === undefined ? value <= (target.atMost ?? 0) : value >= target.atLeast;
-    const subject = target.measure === 'cpu' ? 'of the CPU per operation of' : 'of the rate of';
     const verdict = reached ? 'reached' : 'MISSED ';
-    return [`  ${verdict} ${value.toFixed(2)} (${limit}): ${target.engine.name}, ${subject} ${target.against.name}`];
+    return [`  ${verdict} ${value.toFixed(2)} (${limit}): ${target.engine.name}, ${MEASURED[target.measure]} ${target.against.name}`];
   });
 }
 
@@ -160,16 +175,25 @@ export interface Circumstances {
 
 /** `benches/record/<machine>/<date>.json`; the benches of one day share a file. */
 export function writeRecord(circumstances: Circumstances, bench: string, rows: readonly RowReport[]): string {
-  const { machine, commit, loadBefore } = circumstances;
+  const { machine } = circumstances;
   const now = new Date().toISOString();
   const folder = join(import.meta.dirname, 'record', machine.name);
   const file = join(folder, `${now.slice(0, 10)}.json`);
   const earlier = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { benches: object }) : { benches: {} };
-  const { node, kernel } = machine;
-  const entry = { date: now, commit, node, kernel, loadBefore, rows: rows.map(recordOf) };
+  const entry = entryOf(circumstances, now, rows);
   mkdirSync(folder, { recursive: true });
   writeFileSync(file, recordText({ machine, benches: { ...earlier.benches, [bench]: entry } }));
   return file;
+}
+
+function entryOf({ machine, commit, loadBefore }: Circumstances, date: string, rows: readonly RowReport[]): object {
+  const { node, kernel } = machine;
+  return { date, commit, node, kernel, loadBefore, rows: rows.map(recordOf) };
+}
+
+/** What a record would keep of a bench, on a line. */
+export function benchText(circumstances: Circumstances, bench: string, rows: readonly RowReport[]): string {
+  return JSON.stringify({ machine: circumstances.machine, bench, ...entryOf(circumstances, new Date().toISOString(), rows) });
 }
 
 /** A round on a line, without digits that mean nothing. */

@@ -41,6 +41,17 @@ const WRONG: readonly (readonly [words: string, named: RegExp])[] = [
   [`--file ${folder}`, /folder: it is a directory/],
   ['--file /dev/null', /not a regular file/],
   [`--file ${fileOf('a')}/b`, /no such file/],
+  ['--only memory', /--only memory: .*files, sockets/],
+  ['--only', /'--only/],
+  ['--connections 0', /--connections 0: .*at least 1/],
+  ['--connections -3', /--connections -3/],
+  ['--connections 1001', /--connections 1001: .*at most 1000/],
+  ['--connections all', /--connections all/],
+  ['--only files --connections 4', /--connections is for sockets/],
+  ['--only sockets --size 1M', /--size is for files/],
+  ['--only sockets --depth 4', /--depth is for files/],
+  ['--only sockets --direct', /--direct is for files/],
+  ['--only sockets --keep', /--keep is for files/],
   [`--file ${fileOf('a')} --size 1M`, /--size is for the file that is made/],
 ];
 
@@ -61,13 +72,14 @@ test('a wrong RITSU_BACKEND is a wrong argument, unless --backend overrides it',
   const { code, stderr } = await runCli(['--size', '1M'], { environment });
   t.is(code, 2);
   t.regex(stderr, /^RITSU_BACKEND epoll: [^\n]+\n$/);
-  const overridden = await runCli(['--size', '64K', '--backend', 'node', '--runs', '1', '--style', 'submit'], { environment });
+  const overridden = await runCli(['--only', 'files', '--size', '64K', '--backend', 'node', '--runs', '1', '--style', 'submit'], { environment });
   t.is(overridden.code, 0, overridden.stderr);
 });
 
 test('sizes, counts and defaults', (t) => {
   const settings = (...words: string[]): Settings => parseArguments(words) as Settings;
-  t.like(settings(), { sequentialBlock: 65_536, randomBlock: 4096, depth: 32, runs: 3, direct: false, json: false, file: undefined });
+  t.like(settings(), { sequentialBlock: 65_536, randomBlock: 4096, depth: 32, runs: 3, direct: false, json: false, file: undefined, only: undefined, connections: 64 });
+  t.like(settings('--only', 'sockets', '--connections', '1000'), { only: 'sockets', connections: 1000 });
   t.is(settings('--size', '3k').size, 3072);
   t.is(settings('--size', '2MiB').size, 2 ** 21);
   t.is(settings('--size', '1GB').size, 2 ** 30);
@@ -89,7 +101,7 @@ test('a file that can be read is measured, others are refused', (t) => {
 test('--help and --version answer and end well', async (t) => {
   const help = await runCli(['--help']);
   t.is(help.code, 0);
-  for (const option of ['file', 'size', 'block', 'depth', 'style', 'backend', 'direct', 'runs', 'json', 'keep', 'help', 'version']) {
+  for (const option of ['file', 'size', 'block', 'depth', 'style', 'backend', 'direct', 'runs', 'json', 'keep', 'only', 'connections', 'help', 'version']) {
     t.regex(help.stdout, new RegExp(`--${option}\\b`));
   }
   t.true(help.stdout.split('\n').every((line) => line.length <= 120));

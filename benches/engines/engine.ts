@@ -6,12 +6,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Plan, Result } from '../plan.ts';
 
-export interface Engine {
+/** What a report has to know of an engine. */
+export interface Participant {
   readonly name: string;
   /** `limit`: what no library can pass; `ours`; `rival`: the others. */
   readonly role: 'limit' | 'ours' | 'rival';
   /** True, or the reason why it cannot run here. */
   available(): string | true;
+}
+
+export interface Engine extends Participant {
   run(plan: Plan): Promise<Result>;
   /** Several plans without regard to time; cheaper than one process each. */
   runAll(plans: readonly Plan[]): Promise<Result[]>;
@@ -96,7 +100,7 @@ export class ProcessEngine implements Engine {
 }
 
 /** The `calls` column of strace's last line: `100.00 0.012 3 4711 12 total`. */
-function totalCalls(report: string): number {
+export function totalCalls(report: string): number {
   const calls = /^\s*100\.00\s+\S+\s+\S+\s+(\d+)(?:\s+\d+)?\s+total\s*$/m.exec(report)?.[1];
   if (calls === undefined) throw new Error('strace printed no total');
   return Number(calls);

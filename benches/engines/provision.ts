@@ -8,6 +8,8 @@ const target = process.env['CARGO_TARGET_DIR'] ?? join(root, 'target');
 
 export const engineProcess = join(import.meta.dirname, '../engine-process.ts');
 export const rawRing = join(target, 'release/examples/raw_ring');
+export const rawEcho = join(target, 'release/examples/raw_echo');
+export const rawLoad = join(target, 'release/examples/raw_load');
 export const sqpollAddon = join(target, 'bench-sqpoll/sqpoll.node');
 export const sqpollPreload = join(import.meta.dirname, '../sqpoll/enable.cjs');
 
@@ -44,11 +46,29 @@ export const sqpollAvailable = once(() => {
   return true;
 });
 
+function buildExample(what: string, example: string): Availability {
+  return cargoBuild(what, ['--package', 'ritsu', '--example', example, '--target-dir', target]);
+}
+
 export const rawAvailable = once(() => {
-  const built = cargoBuild('the raw ring', ['--package', 'ritsu', '--example', 'raw_ring', '--target-dir', target]);
+  const built = buildExample('the raw ring', 'raw_ring');
   if (built !== true) return built;
   const probe = spawnSync(rawRing, ['--mode', 'nop', '--ops', '1'], { encoding: 'utf8' });
   return probe.status === 0 ? true : `the kernel gives no ring: ${firstError(probe.stderr)}`;
+});
+
+/** It ends at once: nothing stands on its standard input. */
+export const rawEchoAvailable = once(() => {
+  const built = buildExample('the raw echo server', 'raw_echo');
+  if (built !== true) return built;
+  const probe = spawnSync(rawEcho, [], { encoding: 'utf8', input: '' });
+  return probe.status === 0 ? true : `the kernel gives no ring: ${firstError(probe.stderr)}`;
+});
+
+/** It has a ring, too. */
+export const rawLoadAvailable = once(() => {
+  const built = buildExample('the raw load', 'raw_load');
+  return built === true ? rawEchoAvailable() : built;
 });
 
 export const straceAvailable = once(() =>

@@ -25,7 +25,13 @@ export interface Settings {
   readonly json: boolean;
   readonly runs: number;
   readonly keep: boolean;
+  /** The half that is done; both where undefined. */
+  readonly only: Half | undefined;
+  /** Of an echo over sockets. */
+  readonly connections: number;
 }
+
+export type Half = 'files' | 'sockets';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -35,10 +41,13 @@ const SEQUENTIAL_BLOCK = 64 * KIB;
 const RANDOM_BLOCK = 4 * KIB;
 const DEPTH = 32;
 const RUNS = 3;
+const CONNECTIONS = 64;
 
 const BLOCK_MAX = 64 * MIB;
 const DEPTH_MAX = 4096;
 const RUNS_MAX = 100;
+/** Each is a descriptor of the server and one of the load; more are not had without asking on many systems. */
+const CONNECTIONS_MAX = 1000;
 /** Memory of all reads in flight of one engine. */
 const IN_FLIGHT_BYTES_MAX = 512 * MIB;
 /** For each block of the file a checksum is kept: 8 bytes. */
@@ -48,18 +57,24 @@ const DIRECT_UNIT = 4096;
 
 const STYLES: readonly Style[] = ['allocator', 'submit', 'hybrid'];
 const BACKENDS = ['uring', 'node', 'auto'] as const;
+const HALVES = ['files', 'sockets'] as const;
+/** Options that mean nothing to sockets. */
+const OF_FILES = ['file', 'size', 'block', 'depth', 'direct', 'keep'] as const;
 
 export const HELP = `usage: npm start -- [options]
 
 Reads one file on disk in order and at random, in ritsu's three styles and with node:fs, checks every byte against a
-known-good copy of its checksums, and compares them: the same plan for all, in turns, medians. It ends with 0, with 1
-when a byte was wrong or a read failed, with 2 for arguments it does not understand.
+known-good copy of its checksums, and compares them: the same plan for all, in turns, medians. Then does the same with
+sockets on the loopback, against node:net: echoes, and bulk transfers in both directions. It ends with 0, with 1 when a
+byte was wrong or an operation failed, with 2 for arguments it does not understand.
 
   --file PATH     read this file; it is never written to. Without it a file is made on a disk, and removed at the end
   --size SIZE     bytes of the file that is made (256M: more than processors cache); K, M and G are powers of 1024
   --block SIZE    bytes of one read, in both tables (without it 64K in order, as streams read, and 4K at random, as
                   databases read: there the price of an operation shows, not that of copying)
   --depth N       random reads in flight at a time (${DEPTH})
+  --connections N of an echo over sockets, each with one request at a time (${CONNECTIONS})
+  --only HALF     files or sockets
   --style NAME    allocator, submit, hybrid, or all (all)
   --backend NAME  uring, node, or auto (what RITSU_BACKEND says, or auto)
   --direct        bypass the page cache (O_DIRECT); --block must be a multiple of ${DIRECT_UNIT}
@@ -70,7 +85,8 @@ when a byte was wrong or a read failed, with 2 for arguments it does not underst
   --version       ritsu's version
 
 CPU us/op is user and system time of the process with all its threads: libuv's pool and the kernel's io-wq workers too.
-p50 and p99 are of one read: from asking until its bytes can be used. They are taken of one small read in 17.`;
+Of sockets it is the server's. p50 and p99 are of one read: from asking until its bytes can be used, taken of one small
+read in 17; of sockets from each request to the last byte of its answer, as the load sees it.`;
 
 const OPTIONS = {
   file: { type: 'string' },
@@ -83,6 +99,8 @@ const OPTIONS = {
   json: { type: 'boolean' },
   runs: { type: 'string' },
   keep: { type: 'boolean' },
+  only: { type: 'string' },
+  connections: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean', short: 'v' },
 } as const;
@@ -92,6 +110,8 @@ export function parseArguments(words: readonly string[]): Settings | 'help' | 'v
   const values = parse(words);
   if (values.help) return 'help';
   if (values.version) return 'version';
+  const only = given(values.only, (text) => oneOf('--only', text, HALVES));
+  checkHalf(only, values);
   const { file, direct = false } = values;
   if (file !== undefined && values.size !== undefined) {
     throw new UsageError('--size is for the file that is made: --file is read as it is');
@@ -109,12 +129,25 @@ export function parseArguments(words: readonly string[]): Settings | 'help' | 'v
     json: values.json ?? false,
     runs: given(values.runs, (text) => count('--runs', text, RUNS_MAX)) ?? RUNS,
     keep: values.keep ?? false,
+    only,
+    connections: given(values.connections, (text) => count('--connections', text, CONNECTIONS_MAX)) ?? CONNECTIONS,
   };
   checkTogether(settings, values.block);
   return settings;
 }
 
-function parse(words: readonly string[]): ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'] {
+/** An option of the half that is left out would be without effect: whoever says it means something else. */
+function checkHalf(only: Half | undefined, values: Values): void {
+  const ofFiles = OF_FILES.find((option) => values[option] !== undefined);
+  if (only === 'sockets' && ofFiles !== undefined) throw new UsageError(`--${ofFiles} is for files: --only sockets reads none`);
+  if (only === 'files' && values.connections !== undefined) {
+    throw new UsageError('--connections is for sockets: --only files opens none');
+  }
+}
+
+type Values = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'];
+
+function parse(words: readonly string[]): Values {
   try {
     return parseArgs({ args: joinNegatives(words), options: OPTIONS, strict: true, allowPositionals: false }).values;
   } catch (error) {

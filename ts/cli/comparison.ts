@@ -17,12 +17,12 @@ export interface Run {
   readonly operations: number;
   readonly bytes: number;
   readonly seconds: number;
-  /** User and system time of the whole process. */
+  /** User and system time of the whole process: of a server, if it is one that is measured. */
   readonly cpuSeconds: number;
   readonly p50Us: number;
   readonly p99Us: number;
-  /** Bytes that the kernel fetched from the disk meanwhile, where it tells. */
-  readonly diskBytes: number | undefined;
+  /** Bytes that the kernel fetched from the disk meanwhile, where it tells and any were to be read. */
+  readonly diskBytes?: number | undefined;
 }
 
 /** What became of one engine. */
@@ -36,18 +36,24 @@ export interface Outcome {
 }
 
 export interface Failure {
-  /** Bytes came that are not the file's; else a read failed. */
+  /** Bytes came that are not the right ones; else a read or a connection failed. */
   readonly wrongBytes: boolean;
   readonly message: string;
 }
 
-/** One table: a plan, and who does it. */
-export interface Comparison<P extends Plan, M extends Meter> {
-  readonly plan: P;
-  readonly engines: readonly Engine<P, M>[];
-  meter(thorough: boolean): M;
-  /** The part of a pass that is done. */
-  done(meter: M): number;
+/** One engine in a comparison. An attempt is one pass of it; `thorough` ones have every byte checked and are not timed. */
+export interface Contestant {
+  readonly name: string;
+  readonly ours: boolean;
+  /** Why it cannot do this at all. */
+  readonly absent: string | undefined;
+  attempt(thorough: boolean): Attempt;
+}
+
+export interface Attempt {
+  /** The part that is done, 0 to 1. */
+  done(): number;
+  readonly run: Promise<Run>;
 }
 
 /** A trial by the first engine decides how much work makes a pass of about this long. */
@@ -59,29 +65,36 @@ const RANDOM_BYTES_MAX = 4 * 2 ** 30;
 const READS_PER_BLOCK_MAX = 16;
 const LAPS_MAX = 16;
 
-export function compareRandom(
-  plan: RandomPlan,
-  engines: readonly RandomEngine[],
-  reference: Reference,
-): Comparison<RandomPlan, RandomMeter> {
-  return {
-    plan,
-    engines,
-    meter: (thorough) => new RandomMeter(plan, reference, thorough),
-    done: (meter) => meter.operations / plan.order.length,
-  };
+export function compareRandom(plan: RandomPlan, engines: readonly RandomEngine[], reference: Reference): Contestant[] {
+  const done = (meter: RandomMeter): number => meter.operations / plan.order.length;
+  return engines.map((engine) => reader(engine, plan, (thorough) => new RandomMeter(plan, reference, thorough), done));
 }
 
-export function compareSequential(
-  plan: SequentialPlan,
-  engines: readonly SequentialEngine[],
-  reference: Reference,
-): Comparison<SequentialPlan, SequentialMeter> {
+export function compareSequential(plan: SequentialPlan, engines: readonly SequentialEngine[], reference: Reference): Contestant[] {
+  const done = (meter: SequentialMeter): number => meter.done;
+  return engines.map((engine) => reader(engine, plan, (thorough) => new SequentialMeter(plan, reference, thorough), done));
+}
+
+/** An engine that reads a plan in this process, under a meter of its own each time. */
+function reader<P extends Plan, M extends Meter>(
+  engine: Engine<P, M>,
+  plan: P,
+  meter: (thorough: boolean) => M,
+  done: (meter: M) => number,
+): Contestant {
   return {
-    plan,
-    engines,
-    meter: (thorough) => new SequentialMeter(plan, reference, thorough),
-    done: (meter) => meter.done,
+    name: engine.name,
+    ours: engine.style !== undefined,
+    absent: engine.absent?.(plan),
+    attempt(thorough) {
+      const used = meter(thorough);
+      const run = withSession(engine, plan, async (session) => {
+        const timedRun = await timed(session, used);
+        used.verify();
+        return timedRun;
+      });
+      return { done: () => done(used), run };
+    },
   };
 }
 
@@ -117,55 +130,52 @@ async function tryPass<P extends Plan, M extends Meter>(engine: Engine<P, M>, pl
   await withSession(engine, plan, (session) => session.pass(meter)).catch(() => {});
 }
 
-async function withSession<P extends Plan, M extends Meter>(
+async function withSession<P extends Plan, M extends Meter, R>(
   engine: Engine<P, M>,
   plan: P,
-  work: (session: Session<M>) => Promise<void>,
-): Promise<void> {
+  work: (session: Session<M>) => Promise<R>,
+): Promise<R> {
   const session = await engine.open(plan);
   try {
-    await work(session);
+    return await work(session);
   } finally {
     await session.close();
   }
 }
 
 /** Run all; `progress` is told of one step for each pass: `passesOf` in all. */
-export async function compare<P extends Plan, M extends Meter>(
+export async function compare(
   title: string,
-  { plan, engines, meter, done }: Comparison<P, M>,
+  contestants: readonly Contestant[],
   rounds: number,
   progress: Progress,
 ): Promise<Outcome[]> {
-  const runs = engines.map((): Run[] => []);
-  const failures = engines.map((): Failure | undefined => undefined);
+  const runs = contestants.map((): Run[] => []);
+  const failures = contestants.map((): Failure | undefined => undefined);
   const attempt = async (index: number, thorough: boolean): Promise<void> => {
-    const engine = engines[index]!;
-    const used = meter(thorough);
-    progress.step(engine.name, () => done(used));
-    if (failures[index] !== undefined || engine.absent?.(plan) !== undefined) return;
+    const { name, absent } = contestants[index]!;
+    if (failures[index] !== undefined || absent !== undefined) return progress.step(name);
+    const { done, run } = contestants[index]!.attempt(thorough);
+    progress.step(name, done);
     try {
-      await withSession(engine, plan, async (session) => {
-        const run = await timed(session, used);
-        used.verify();
-        if (!thorough) runs[index]!.push(run);
-      });
+      const ended = await run;
+      if (!thorough) runs[index]!.push(ended);
     } catch (error) {
       failures[index] = { wrongBytes: error instanceof WrongBytes, message: (error as Error).message };
     }
   };
   progress.phase(`${title}: checking every byte`);
-  for (const index of engines.keys()) await attempt(index, true);
+  for (const index of contestants.keys()) await attempt(index, true);
   for (let round = 1; round <= rounds; round += 1) {
     progress.phase(`${title}: round ${round} of ${rounds}`);
-    for (const index of engines.keys()) await attempt(index, false);
+    for (const index of contestants.keys()) await attempt(index, false);
   }
-  return engines.map((engine, index) => outcomeOf(engine, plan, runs[index]!, failures[index]));
+  return contestants.map((contestant, index) => outcomeOf(contestant, runs[index]!, failures[index]));
 }
 
 /** Passes that `compare` makes. */
-export function passesOf(engines: readonly unknown[], rounds: number): number {
-  return engines.length * (1 + rounds);
+export function passesOf(contestants: readonly unknown[], rounds: number): number {
+  return contestants.length * (1 + rounds);
 }
 
 async function timed<M extends Meter>(session: Session<M>, meter: M): Promise<Run> {
@@ -197,16 +207,10 @@ function diskBytes(): number | undefined {
   }
 }
 
-function outcomeOf<P extends Plan, M extends Meter>(
-  engine: Engine<P, M>,
-  plan: P,
-  runs: readonly Run[],
-  failure: Failure | undefined,
-): Outcome {
-  const absent = engine.absent?.(plan);
+function outcomeOf({ name, ours, absent }: Contestant, runs: readonly Run[], failure: Failure | undefined): Outcome {
   return {
-    name: engine.name,
-    ours: engine.style !== undefined,
+    name,
+    ours,
     runs: failure === undefined ? runs : [],
     ...(absent !== undefined && { absent }),
     ...(failure !== undefined && { failure }),

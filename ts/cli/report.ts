@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import type { BackendInfo } from '../index.js';
 import type { Outcome, Run } from './comparison.js';
 import { BASELINE } from './engine.js';
+import type { Trial } from './sockets/contest.js';
+import { SOCKET_BASELINE } from './sockets/contest.js';
+import { pinnedCores } from './sockets/line-process.js';
 import type { Machine } from './machine.js';
 
 /** Medians over the rounds. */
@@ -16,11 +19,11 @@ export interface Figures {
   /** Null: too few reads to sample. */
   readonly p50Us: number | null;
   readonly p99Us: number | null;
-  /** Its rate as a multiple of `node FileHandle.read`'s; null where that has none. */
+  /** Its rate as a multiple of the baseline's (`node FileHandle.read`, `node:net`); null where that has none. */
   readonly ratio: number | null;
 }
 
-/** The best of node:fs in one measure, where it is ahead, and how we stand to it. */
+/** The best of node:fs or node:net in one measure, where it is ahead, and how we stand to it. */
 export interface Behind {
   readonly measure: 'rate' | 'CPU';
   readonly rival: string;
@@ -32,7 +35,7 @@ export interface Row {
   /** Every byte and every read was right. */
   readonly right: boolean;
   readonly figures?: Figures;
-  /** For a row of ritsu's: in what node:fs does better. */
+  /** For a row of ritsu's: in what Node's own does better. */
   readonly behind: readonly Behind[];
   readonly absent?: string;
   readonly wrongBytes?: string;
@@ -64,18 +67,35 @@ export interface Report {
   readonly machine: Machine;
   readonly backend: BackendInfo;
   readonly fence: boolean;
-  readonly file: {
-    readonly path: string;
-    readonly size: number;
-    readonly sha256: string;
-    readonly made: boolean;
-    /** What a reader has to know of where it lies. */
-    readonly remark?: string;
-    /** It was changed while it was read; so it is no wonder if bytes were wrong. */
-    readonly changed: boolean;
-  };
+  /** Null with `--only sockets`. */
+  readonly file: FileReport | null;
   readonly rounds: number;
   readonly tables: readonly Table[];
+  /** Empty with `--only files`. */
+  readonly sockets: readonly SocketTable[];
+}
+
+export interface FileReport {
+  readonly path: string;
+  readonly size: number;
+  readonly sha256: string;
+  readonly made: boolean;
+  /** What a reader has to know of where it lies. */
+  readonly remark?: string;
+  /** It was changed while it was read; so it is no wonder if bytes were wrong. */
+  readonly changed: boolean;
+}
+
+/** Servers under the same load. Of a bulk transfer an operation is a mebibyte, and there are no latencies. */
+export interface SocketTable {
+  readonly title: string;
+  readonly role: 'echo' | 'send' | 'receive';
+  readonly connections: number;
+  /** Of one request of an echo; of one bulk transfer. */
+  readonly messageBytes: number;
+  /** The processor cores of the server and of the load; empty where they are not kept apart. */
+  readonly cores: readonly number[];
+  readonly rows: readonly Row[];
 }
 
 export function median(values: readonly number[]): number {
@@ -113,7 +133,7 @@ function figuresOf(outcome: Outcome, baseline: Outcome | undefined): Figures {
   };
 }
 
-/** In what node:fs does better than this row of ours. */
+/** In what Node's own does better than this row of ours. */
 function behindOf(outcome: Outcome, rivals: readonly Outcome[]): Behind[] {
   const slower = rivals.map((rival): Behind => ({ measure: 'rate', rival: rival.name, factor: ratio(outcome, rival, speed) }));
   const dearer = rivals.map((rival): Behind => ({ measure: 'CPU', rival: rival.name, factor: ratio(outcome, rival, cpuPerByte) }));
@@ -127,9 +147,9 @@ function isBehind({ measure, factor }: Behind): boolean {
   return measure === 'rate' ? hundredths < 100 : hundredths > 100;
 }
 
-function rowOf(outcome: Outcome, all: readonly Outcome[]): Row {
-  const baseline = all.find(({ name }) => name === BASELINE);
-    const { name, ours, runs, absent, failure } = outcome;
+function rowOf(outcome: Outcome, all: readonly Outcome[], against: string): Row {
+  const baseline = all.find(({ name }) => name === against);
+  const { name, ours, runs, absent, failure } = outcome;
   const rivals = all.filter((other) => !other.ours && other.runs.length > 0);
   return {
     engine: name,
@@ -150,7 +170,7 @@ export function tableOf({ direct, ...head }: TableHead, outcomes: readonly Outco
   const bytes = runs.reduce((sum, run) => sum + run.bytes, 0);
   const told = runs.length > 0 && runs.every((run) => run.diskBytes !== undefined);
   const diskBytes = told ? runs.reduce((sum, run) => sum + run.diskBytes!, 0) : null;
-  const rows = outcomes.map((outcome) => rowOf(outcome, outcomes));
+  const rows = outcomes.map((outcome) => rowOf(outcome, outcomes, BASELINE));
   return { ...head, cache: cacheOf(direct, diskBytes, bytes), diskBytes, bytes, rows };
 }
 
@@ -161,7 +181,12 @@ function cacheOf(direct: boolean, diskBytes: number | null, bytes: number): Cach
   return diskBytes <= bytes / 1000 ? 'warm' : 'cold in part';
 }
 
-export function isRight(tables: readonly Table[]): boolean {
+export function socketTableOf({ role, connections, messageBytes }: Trial, title: string, outcomes: readonly Outcome[]): SocketTable {
+  const rows = outcomes.map((outcome) => rowOf(outcome, outcomes, SOCKET_BASELINE));
+  return { title, role, connections, messageBytes, cores: pinnedCores(), rows };
+}
+
+export function isRight(tables: readonly Pick<Table, 'rows'>[]): boolean {
   return tables.every(({ rows }) => rows.every(({ right }) => right));
 }
 

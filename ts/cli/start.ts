@@ -1,6 +1,6 @@
 /**
- * The main job, `npm start`: make or take a file, read it in every style and with node:fs, check every byte, compare.
- * Exit codes: 0, 1 when a byte was wrong or a read failed, 2 for wrong arguments.
+ * The main job, `npm start`: make or take a file, read it in every style and with node:fs, check every byte, compare;
+ * then sockets, against node:net. Exit codes: 0, 1 when a byte was wrong or an operation failed, 2 for wrong arguments.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -14,8 +14,10 @@ import { randomEngines, sequentialEngines } from './engines.js';
 import { describeMachine } from './machine.js';
 import { Progress } from './progress.js';
 import { isRight, keepReport, tableOf, toJson } from './report.js';
-import type { Report, Table } from './report.js';
+import type { FileReport, Report, Table } from './report.js';
+import { compareSockets, socketPasses } from './sockets/half.js';
 import { bytesText, headText, tableText, verdictText } from './table.js';
+import type { Head } from './table.js';
 import { IN_MEMORY, choosePlace, exitOnSignals, isInMemory, makeRoom } from './workplace.js';
 import type { Place } from './workplace.js';
 
@@ -36,7 +38,7 @@ function print(text: string): void {
 /** The file, and what is known of it. */
 interface Subject {
   readonly reference: Reference;
-  readonly file: Omit<Report['file'], 'changed'>;
+  readonly file: Omit<FileReport, 'changed'>;
 }
 
 /** Settle which backend is used, with a pool that has a block for every read in flight; before its first use. */
@@ -107,49 +109,62 @@ async function readAtRandom(settings: Settings, { reference, file }: Subject, pr
   return tableOf({ title: `${title}: ${reads}`, blockSize, depth, bytesPerRun: operations * blockSize, direct }, outcomes);
 }
 
-/** Whether every byte was right. */
-async function run(settings: Settings): Promise<boolean> {
-  const place = settings.file === undefined ? choosePlace(settings.size) : undefined;
-  checkBlocks(settings.file === undefined ? settings.size : checkFile(settings.file), settings);
-  configure(settings);
-  exitOnSignals();
-  const progress = new Progress(process.stderr);
-  const { styles, runs, file: given } = settings;
-  progress.expect(
-    FILE_STEPS * (given === undefined ? 2 : 1) + passesOf(sequentialEngines(styles), runs) + passesOf(randomEngines(styles), runs),
-  );
+/** The file half: tell the head of the report, then its tables one by one. */
+async function compareFiles(settings: Settings, head: Head, place: Place | undefined, progress: Progress, say: Say): Promise<Files> {
   const subject = place === undefined ? await take(settings, progress) : await make(settings, place, progress);
   const modified = statSync(subject.file.path).mtimeMs;
-  const head = {
-    ritsu: version(),
-    machine: describeMachine(),
-    backend: backendInfo(),
-    fence: Proactor.current().fence,
-    file: { ...subject.file, changed: false },
-    rounds: runs,
-  };
-  const say = (text: string): void => {
-    progress.clear();
-    if (!settings.json) print(`\n${text}`);
-  };
-  say(headText(head));
+  say(headText({ ...head, file: { ...subject.file, changed: false } }));
   const tables: Table[] = [];
   for (const read of [readInOrder, readAtRandom]) {
     tables.push(await read(settings, subject, progress));
     say(tableText(tables.at(-1)!));
   }
-  const changed = statSync(subject.file.path).mtimeMs !== modified;
-  const report: Report = { ...head, date: new Date().toISOString(), right: isRight(tables), file: { ...head.file, changed }, tables };
+  return { tables, file: { ...subject.file, changed: statSync(subject.file.path).mtimeMs !== modified } };
+}
+
+interface Files {
+  readonly file: FileReport | null;
+  readonly tables: readonly Table[];
+}
+
+type Say = (text: string) => void;
+
+/** Steps of the progress bar, in all. */
+function stepsOf({ styles, runs, file, only }: Settings): number {
+  const files = FILE_STEPS * (file === undefined ? 2 : 1) + passesOf(sequentialEngines(styles), runs) + passesOf(randomEngines(styles), runs);
+  return (only === 'sockets' ? 0 : files) + (only === 'files' ? 0 : socketPasses(styles, runs));
+}
+
+/** Whether every byte was right. */
+async function run(settings: Settings): Promise<boolean> {
+  const { only, file: given, runs: rounds } = settings;
+  const place = only === 'sockets' || given !== undefined ? undefined : choosePlace(settings.size);
+  if (only !== 'sockets') checkBlocks(given === undefined ? settings.size : checkFile(given), settings);
+  configure(settings);
+  exitOnSignals();
+  const progress = new Progress(process.stderr);
+  progress.expect(stepsOf(settings));
+  const say = (text: string): void => {
+    progress.clear();
+    if (!settings.json) print(`\n${text}`);
+  };
+  const backend = backendInfo();
+  const head: Head = { ritsu: version(), machine: describeMachine(), backend, fence: Proactor.current().fence, file: null, rounds };
+  if (only === 'sockets') say(headText(head));
+  const files: Files = only === 'sockets' ? { file: null, tables: [] } : await compareFiles(settings, head, place, progress, say);
+  const sockets = only === 'files' ? [] : await compareSockets(settings, backend.backend === 'node' ? 'node' : 'uring', progress, say);
+  const right = isRight([...files.tables, ...sockets]);
+  const report: Report = { ...head, date: new Date().toISOString(), right, ...files, sockets };
   say(verdictText(report));
   if (settings.json) process.stdout.write(toJson(report));
   else printPlaces(settings, report);
-  return report.right;
+  return right;
 }
 
 function printPlaces({ keep }: Settings, report: Report): void {
   const kept = keepReport(report);
   if (kept !== undefined) print(`every round: ${kept}`);
-  if (keep && report.file.made) print(`the file is kept: ${report.file.path}`);
+  if (keep && report.file?.made === true) print(`the file is kept: ${report.file.path}`);
 }
 
 async function main(words: readonly string[]): Promise<number> {

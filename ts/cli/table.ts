@@ -1,7 +1,7 @@
 /** The report for a person: who ran where, a table for each way of reading, a verdict. */
 import { stripVTControlCharacters, styleText } from 'node:util';
 import type { BackendInfo } from '../index.js';
-import type { Figures, Report, Row, Table } from './report.js';
+import type { FileReport, Figures, Report, Row, SocketTable, Table } from './report.js';
 
 type Format = Parameters<typeof styleText>[0];
 
@@ -19,25 +19,30 @@ export function bytesText(bytes: number): string {
   return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[power]}`;
 }
 
-export function headText({ ritsu, machine, backend, fence, file, rounds }: Omit<Report, 'tables' | 'right' | 'date'>): string {
+export type Head = Omit<Report, 'date' | 'right' | 'sockets' | 'tables'>;
+
+export function headText({ ritsu, machine, backend, fence, file, rounds }: Head): string {
   const { processor, cores, memoryGiB, kernel, node, libuv, loadBefore } = machine;
-  const origin = file.made ? 'made for this run' : 'taken as it is';
   const lines = [
     `ritsu ${ritsu} on ${paint('bold', backend.backend)}, fence ${fence ? 'on' : 'off'}`,
     ...causeText(backend),
     `${processor}, ${cores} cores, ${memoryGiB} GiB, ${kernel}, Node ${node} (libuv ${libuv}), load before ${loadBefore.toFixed(2)}`,
-    `${file.path}: ${bytesText(file.size)}, ${origin}${file.remark === undefined ? '' : `; ${file.remark}`}`,
-    `sha256 ${file.sha256}`,
-    `${rounds === 1 ? 'one round' : `medians of ${rounds} rounds, every engine once in each`}; x node:fs: the rate to node FileHandle.read's`,
+    ...(file === null ? [] : fileText(file)),
+    `${rounds === 1 ? 'one round' : `medians of ${rounds} rounds, every engine once in each`}; x node: the rate to that of node FileHandle.read or node:net`,
   ];
   return lines.join('\n');
+}
+
+function fileText({ path, size, sha256, made, remark }: FileReport): string[] {
+  const origin = made ? 'made for this run' : 'taken as it is';
+  return [`${path}: ${bytesText(size)}, ${origin}${remark === undefined ? '' : `; ${remark}`}`, `sha256 ${sha256}`];
 }
 
 /** Why it is not the ring, and what would bring it. */
 function causeText({ backend, cause, fix }: BackendInfo): string[] {
   if (backend === 'uring') return [];
   const because = cause === undefined || cause.kind === 'forced' ? 'as --backend or RITSU_BACKEND says' : `${cause.message} (${cause.kind})`;
-  const lines = [paint('yellow', `no io_uring in this run, ritsu's reads go through node:fs: ${because}`)];
+  const lines = [paint('yellow', `no io_uring in this run, ritsu goes through node:fs and node:net: ${because}`)];
   if (fix !== undefined) lines.push(paint('yellow', `to have it: ${fix}`));
   return lines;
 }
@@ -51,27 +56,55 @@ function fixed(value: number | null, digits: number): string {
   return value === null ? '-' : value.toFixed(digits);
 }
 
-const COLUMNS: readonly Column[] = [
-  { head: 'ops/s', cell: ({ opsPerSecond }) => whole.format(opsPerSecond) },
-  { head: 'MB/s', cell: ({ mbPerSecond }) => whole.format(mbPerSecond) },
-  { head: 'x node:fs', cell: ({ ratio }) => fixed(ratio, 2) },
-  { head: 'CPU us/op', cell: ({ cpuUsPerOp }) => fixed(cpuUsPerOp, 2) },
+const MB_PER_SECOND: Column = { head: 'MB/s', cell: ({ mbPerSecond }) => whole.format(mbPerSecond) };
+const LATENCIES: readonly Column[] = [
   { head: 'p50 us', cell: ({ p50Us }) => fixed(p50Us, 1) },
   { head: 'p99 us', cell: ({ p99Us }) => fixed(p99Us, 1) },
 ];
 
+function rateOf(head: string): Column {
+  return { head, cell: ({ opsPerSecond }) => whole.format(opsPerSecond) };
+}
+
+function ratioTo(rival: string): Column {
+  return { head: `x ${rival}`, cell: ({ ratio }) => fixed(ratio, 2) };
+}
+
+function cpuOf(operation: string): Column {
+  return { head: `CPU us/${operation}`, cell: ({ cpuUsPerOp }) => fixed(cpuUsPerOp, 2) };
+}
+
+const FILE_COLUMNS = [rateOf('ops/s'), MB_PER_SECOND, ratioTo('node:fs'), cpuOf('op'), ...LATENCIES];
+const ECHO_COLUMNS = [rateOf('requests/s'), MB_PER_SECOND, ratioTo('node:net'), cpuOf('req'), ...LATENCIES];
+const BULK_COLUMNS = [MB_PER_SECOND, ratioTo('node:net'), cpuOf('MiB')];
+
 export function tableText(table: Table): string {
-  const measured = table.rows.filter((row) => row.figures !== undefined);
+  return [...rowsText(table.title, table.rows, FILE_COLUMNS, 'node:fs'), `  ${cacheText(table)}`].join('\n');
+}
+
+export function socketTableText({ title, role, rows }: SocketTable): string {
+  return rowsText(title, rows, role === 'echo' ? ECHO_COLUMNS : BULK_COLUMNS, 'node:net').join('\n');
+}
+
+/** What has to be known of all tables of sockets. */
+export function socketsText([table]: readonly SocketTable[]): string {
+  const [server, load] = table?.cores ?? [];
+  const where = server === undefined ? 'the system places both' : `on core ${server} and core ${load}`;
+  return `sockets: loopback TCP, each server and its load (node:net, for all the same) a process of its own, ${where}; CPU is the server's`;
+}
+
+function rowsText(title: string, rows: readonly Row[], columns: readonly Column[], rival: string): string[] {
+  const measured = rows.filter((row) => row.figures !== undefined);
   const lines = measured.map(({ engine, figures, behind }) =>
     [engine].concat(
-      COLUMNS.map((column) => column.cell(figures!)),
+      columns.map((column) => column.cell(figures!)),
       behind.length === 0 ? '' : paint('yellow', `! ${behind.map((each) => `${each.factor.toFixed(2)}x ${each.measure}`).join(', ')}`),
     ),
   );
-  const text = [paint('bold', table.title)];
-  if (lines.length > 0) text.push(...align([['engine', ...COLUMNS.map(({ head }) => head), ''], ...lines]));
-  const legend = measured.some((row) => row.behind.length > 0) ? ['  !: node:fs does better; how this row stands to its best'] : [];
-  return [...text, ...legend, ...notesOf(table.rows), `  ${cacheText(table)}`].join('\n');
+  const text = [paint('bold', title)];
+  if (lines.length > 0) text.push(...align([['engine', ...columns.map(({ head }) => head), ''], ...lines]));
+  const legend = measured.some((row) => row.behind.length > 0) ? [`  !: ${rival} does better; how this row stands to its best`] : [];
+  return [...text, ...legend, ...notesOf(rows)];
 }
 
 /** The first column to the left, figures to the right, remarks to the left again. */
@@ -101,15 +134,18 @@ function cacheText({ cache, diskBytes, bytes }: Table): string {
   return `page cache ${cache} (${bytesText(diskBytes)} of the ${bytesText(bytes)} timed came from the disk)`;
 }
 
-export function verdictText({ right, file, tables }: Report): string {
-  const rows = tables.flatMap((table) => table.rows);
-  const read = rows.filter((row) => row.absent === undefined);
+export function verdictText({ right, file, tables, sockets }: Report): string {
+  const rows = [...tables, ...sockets].flatMap((table) => table.rows);
+  const done = rows.filter((row) => row.absent === undefined);
   if (right) {
-    const how = 'sha256 of the file where read in order, crc32 of each block where read at random';
-    return paint('green', `every byte was right in all ${read.length} rows: ${how}`);
+    const how = [
+      ...(tables.length > 0 ? ['sha256 of the file where read in order, crc32 of each block where read at random'] : []),
+      ...(sockets.length > 0 ? ['what came over sockets compared byte by byte'] : []),
+    ];
+    return paint('green', `every byte was right in all ${done.length} rows: ${how.join(', ')}`);
   }
-  const wrong = read.filter((row) => !row.right);
+  const wrong = done.filter((row) => !row.right);
   const kinds = wrong.every((row) => row.wrongBytes !== undefined) ? 'read wrong bytes' : 'failed or read wrong bytes';
-  const reason = file.changed ? '; the file was changed while it was read' : '';
-  return paint('red', `${wrong.length} of ${read.length} rows ${kinds}${reason}`);
+  const reason = file?.changed === true ? '; the file was changed while it was read' : '';
+  return paint('red', `${wrong.length} of ${done.length} rows ${kinds}${reason}`);
 }

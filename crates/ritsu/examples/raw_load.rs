@@ -291,7 +291,11 @@ impl Bulk {
             header[..8].copy_from_slice(&(self.transfer as f64).to_le_bytes());
             header[8] = u8::from(self.thorough);
             self.socket.write_all(&header)?;
-            if self.server_sends { self.take()? } else { self.give()? }
+            if self.server_sends {
+                self.take()?;
+            } else {
+                self.give()?;
+            }
             bytes += self.transfer;
         }
         let seconds = begun.elapsed().as_secs_f64();
@@ -326,7 +330,7 @@ impl Bulk {
         let mut answer = [0; HEADER];
         self.socket.read_exact(&mut answer)?;
         let number = |at: usize| f64::from_le_bytes(answer[at..at + 8].try_into().expect("eight bytes"));
-        if number(0) != self.transfer as f64 || number(8) != -1.0 {
+        if (number(0) as u64, number(8) as i64) != (self.transfer, -1) {
             wrong(&format!("the server took {} of {} bytes; the first wrong one: {}", number(0), self.transfer, number(8)));
         }
         Ok(())
