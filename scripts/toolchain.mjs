@@ -1,5 +1,5 @@
 // What this machine has: a Node new enough, npm, a Rust toolchain, a C linker. Only looks; installs nothing.
-import { accessSync, constants, existsSync, readFileSync, realpathSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, readdirSync, realpathSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -75,6 +75,30 @@ export function onPath(name, folders = searchPath()) {
     }
   }
   return undefined;
+}
+
+/** Where tests unpack a server of another project that the system lacks. */
+export function cacheFolder(name) {
+  return join(root, 'node_modules', '.cache', name);
+}
+
+/** Debian keeps PostgreSQL's programs off the PATH, in a folder for each version. */
+function postgresFolders(prefix) {
+  const folder = join(prefix, 'usr/lib/postgresql');
+  const versions = existsSync(folder) ? readdirSync(folder).sort((a, b) => Number(b) - Number(a)) : [];
+  return versions.map((version) => join(folder, version, 'bin'));
+}
+
+/** A program that single tests need, on the PATH or where tests fetched it to. */
+export function findProgram(name) {
+  const folders = [...searchPath(), join(cacheFolder(name), 'usr/bin')];
+  if (name === 'postgres') folders.push(...postgresFolders('/'), ...postgresFolders(cacheFolder(name)));
+  return onPath(name, folders);
+}
+
+/** Programs without which single tests are skipped. Ask when the tests have run: they fetch what they can. */
+export function missingPrograms() {
+  return ['strace', 'perl', 'postgres', 'redis-server'].filter((name) => findProgram(name) === undefined);
 }
 
 /** npm as a command and its first arguments, never run by the Node that npm is about to replace. */

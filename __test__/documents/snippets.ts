@@ -1,6 +1,7 @@
 /**
- * The TypeScript in the documents, as programs: each ```ts block is one. The compiler that the library is built with
- * checks and lowers them, since Node 22 does not parse `using`; they see the library as a user does, by its name.
+ * The TypeScript in the documents, as programs: each ```ts block is one; one of ```ts types needs what is not here, and is
+ * only checked. The compiler that the library is built with checks and lowers them, since Node 22 does not parse `using`;
+ * they see the library as a user does, by its name.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -36,6 +37,8 @@ export interface Snippet {
   /** For a file name. */
   readonly id: string;
   readonly code: string;
+  /** Whether it can be run anywhere. */
+  readonly runs: boolean;
   /** What it says that it prints, by `// ->`. */
   readonly prints: readonly string[];
 }
@@ -46,15 +49,16 @@ export function snippetsOf(document: string): Snippet[] {
   const counts = new Map<string, number>();
   let section = '';
   const text = readFileSync(join(root, document), 'utf8');
-  for (const { groups, index } of text.matchAll(/^#+ (?<heading>.+)$|^```ts\n(?<code>[^]*?)^```$/gm)) {
-    const { heading, code } = groups!;
+  for (const { groups, index } of text.matchAll(/^#+ (?<heading>.+)$|^```ts(?<types> types)?\n(?<code>[^]*?)^```$/gm)) {
+    const { heading, code, types } = groups!;
     if (heading !== undefined) section = heading;
     if (code === undefined) continue;
     const count = (counts.get(section) ?? 0) + 1;
     counts.set(section, count);
     const line = text.slice(0, index).split('\n').length;
     const prints = [...code.matchAll(/\/\/ -> (.*)$/gm)].map((found) => found[1]!);
-    snippets.push({ name: `${document}, ${section}, ${count}`, id: `${document.replace(/\W/g, '-')}-${line}`, code, prints });
+    const id = `${document.replace(/\W/g, '-')}-${line}`;
+    snippets.push({ name: `${document}, ${section}, ${count}`, id, code, runs: types === undefined, prints });
   }
   return snippets;
 }

@@ -16,6 +16,7 @@ import type { Proactor, TcpListener } from 'ritsu';
 import { toDuplex } from 'ritsu/streams';
 import { certificate } from '../support/certificate.ts';
 import { onEach } from '../support/backends.ts';
+import { disposed } from '../support/net.ts';
 
 const LARGE = 100 * 2 ** 20;
 const CHUNK = 2 ** 16;
@@ -66,10 +67,10 @@ onEach('http: one connection serves many requests, with and without lengths', as
     });
   });
   let connections = 0;
-  await using at = await place(proactor, (duplex) => {
+  const at = await disposed(t, place(proactor, (duplex) => {
     connections += 1;
     server.emit('connection', duplex);
-  });
+  }));
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   agent.createConnection = (_options, done) => {
     void at.connect().then((duplex) => done?.(null, duplex), (error: Error) => done?.(error, undefined as never));
@@ -90,7 +91,7 @@ onEach('http: a large body there and back, every byte', async (t, proactor) => {
   const server = http.createServer((message, response) => {
     void pipeline(message, response);
   });
-  await using at = await place(proactor, (duplex) => server.emit('connection', duplex));
+  const at = await disposed(t, place(proactor, (duplex) => server.emit('connection', duplex)));
   const sent = createHash('sha256');
   const came = createHash('sha256');
   const response = await request(await at.connect(), { method: 'POST' }, (to) => {
@@ -119,7 +120,7 @@ onEach('http: either side may abort in the middle of a body', async (t, proactor
       response.write(Buffer.alloc(CHUNK), () => setTimeout(() => response.destroy(), 20));
     } else message.resume();
   });
-  await using at = await place(proactor, (duplex) => server.emit('connection', duplex));
+  const at = await disposed(t, place(proactor, (duplex) => server.emit('connection', duplex)));
 
   const response = await request(await at.connect(), { method: 'GET' });
   await t.throwsAsync(buffer(response), { message: 'aborted' });
@@ -139,7 +140,7 @@ onEach('http: either side may abort in the middle of a body', async (t, proactor
 onEach('http: a context of AsyncLocalStorage reaches the answer', async (t, proactor) => {
   const storage = new AsyncLocalStorage<number>();
   const server = http.createServer((_message, response) => response.end('ok'));
-  await using at = await place(proactor, (duplex) => server.emit('connection', duplex));
+  const at = await disposed(t, place(proactor, (duplex) => server.emit('connection', duplex)));
   const seen = await Promise.all(
     [1, 2, 3, 4].map((number) =>
       storage.run(number, async () => {
@@ -158,7 +159,7 @@ onEach('http2: many streams over one connection', async (t, proactor) => {
     stream.respond({ ':status': 200 });
     stream.pipe(stream);
   });
-  await using at = await place(proactor, (duplex) => server.emit('connection', duplex));
+  const at = await disposed(t, place(proactor, (duplex) => server.emit('connection', duplex)));
   const duplex = await at.connect();
   const client = http2.connect('http://localhost', { createConnection: () => duplex });
   const bodies = Array.from({ length: 16 }, (_, index) => randomBytes(10_000 * (index + 1)));
@@ -177,11 +178,11 @@ onEach('http2: many streams over one connection', async (t, proactor) => {
 onEach('tls: encrypted in both directions', async (t, proactor) => {
   const { key, cert } = certificate();
   const context = tls.createSecureContext({ key, cert });
-  await using at = await place(proactor, (duplex) => {
+  const at = await disposed(t, place(proactor, (duplex) => {
     const secure = new tls.TLSSocket(duplex, { isServer: true, secureContext: context });
     secure.on('error', () => {});
     secure.pipe(secure);
-  });
+  }));
   const secure = tls.connect({ socket: await at.connect(), ca: cert, servername: 'localhost' });
   await once(secure, 'secureConnect');
   t.true(secure.authorized);

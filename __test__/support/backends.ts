@@ -1,18 +1,37 @@
 /**
- * Rows of backends: the same expectation for `uring` and for `node`. Where there is no ring, or `RITSU_BACKEND=node`
- * says that there shall be none, a row of `uring` becomes a named skip, which `expected-skips.json` must know.
+ * Rows of backends: the same expectation for `uring` and for `node`, and in some suites for a simulated ring. Where there
+ * is no ring, or `RITSU_BACKEND=node` says that there shall be none, a row of `uring` becomes a named skip, which
+ * `expected-skips.json` must know.
  */
+import { basename } from 'node:path';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { Proactor } from 'ritsu';
 import type { BackendName, ProactorOptions } from 'ritsu';
+import { NO_FAULTS, simulate } from 'ritsu/testing';
 
-export const BACKENDS: readonly BackendName[] = ['uring', 'node'];
+export type Row = BackendName | 'simulated';
 
-const shared = new Map<BackendName, Proactor>();
+/** Suites whose peers are our own or the file system's: those of a simulated ring must be its own. */
+const SIMULATED: ReadonlySet<string> = new Set([
+  'read', 'write', 'vectored', 'file', 'open', 'direct', 'timer', 'cancel', 'prompt', 'scope',
+]);
+const suite = basename(new URL(test.meta.file).pathname, '.test.ts');
 
-function isAvailable(backend: BackendName): boolean {
-  if (backend === 'node') return true;
+export const BACKENDS: readonly Row[] = SIMULATED.has(suite) ? ['uring', 'node', 'simulated'] : ['uring', 'node'];
+
+const shared = new Map<Row, Proactor>();
+
+/** A proactor on this backend. The simulated one does what no test of these suites may notice: others pass, and it is late. */
+function make(backend: Row, options: ProactorOptions = {}): Proactor {
+  if (backend !== 'simulated') return new Proactor({ ...options, backend });
+  const { fence, inFlightMax, pool, streamPool, traceLeases } = options;
+  const faults = { ...NO_FAULTS, reorder: 0.5, delay: 0.1, cancelLoses: 0.5 };
+  return simulate({ fence, inFlightMax, pool, streamPool, traceLeases, time: 'system', faults }).proactor;
+}
+
+function isAvailable(backend: Row): boolean {
+  if (backend !== 'uring') return true;
   if (process.env['RITSU_BACKEND'] === 'node') return false;
   try {
     void new Proactor({ backend }).close();
@@ -26,25 +45,25 @@ function isAvailable(backend: BackendName): boolean {
 const available = new Map(BACKENDS.map((backend) => [backend, isAvailable(backend)]));
 
 /** The proactor of this backend that the tests of a file share: they run side by side on it. */
-export function proactorOf(backend: BackendName): Proactor {
+export function proactorOf(backend: Row): Proactor {
   let proactor = shared.get(backend);
   if (proactor === undefined) {
-    proactor = new Proactor({ backend });
+    proactor = make(backend);
     shared.set(backend, proactor);
   }
   return proactor;
 }
 
-export type Body = (t: ExecutionContext, proactor: Proactor, backend: BackendName) => Promise<void>;
+export type Body = (t: ExecutionContext, proactor: Proactor, backend: Row) => Promise<void>;
 
-function title(name: string, backend: BackendName): string {
+function title(name: string, backend: Row): string {
   return `${backend}: ${name}`;
 }
 
-/** One test for each backend, on the proactor that the file's tests share. */
-export function onEach(name: string, body: Body): void {
+/** One test for each backend, on the proactor that the file's tests share; skipped where the machine lacks what it needs. */
+export function onEach(name: string, body: Body, isPossible = true): void {
   for (const backend of BACKENDS) {
-    if (available.get(backend)) test(title(name, backend), (t) => body(t, proactorOf(backend), backend));
+    if (isPossible && available.get(backend)) test(title(name, backend), (t) => body(t, proactorOf(backend), backend));
     else test.skip(title(name, backend), () => {});
   }
 }
@@ -57,7 +76,7 @@ export function onEachAlone(name: string, options: ProactorOptions, body: Body):
       continue;
     }
     test(title(name, backend), async (t) => {
-      const proactor = new Proactor({ ...options, backend });
+      const proactor = make(backend, options);
       try {
         await body(t, proactor, backend);
       } finally {

@@ -4,13 +4,13 @@
  * and connect it later get a `ConnectingDuplex`, whose stream comes with the connection.
  */
 import { Duplex } from 'node:stream';
-import type { Stream } from '../stream.js';
+import { Stream } from '../stream.js';
 import { isNumeric } from '../net/arguments.js';
 import type { TcpConnectOptions, UnixConnectOptions } from '../net/connect.js';
 import { TcpStream } from '../net/tcp.js';
 import { Inflow, Outflow, report } from './flow.js';
 import type { Callback } from './flow.js';
-import { argumentValueError, checkInteger } from '../errors.js';
+import { argumentTypeError, argumentValueError, checkInteger, checkOptions } from '../errors.js';
 
 export interface DuplexOptions {
   /** Bytes that Node's stream keeps in each direction before it says that it has enough. */
@@ -107,7 +107,8 @@ export class StreamDuplex extends Duplex {
     });
   }
 
-  setKeepAlive(on?: boolean, initialDelay?: number): this {
+  setKeepAlive(on?: boolean, initialDelay = 0): this {
+    checkInteger('initialDelay', initialDelay, 0, 2 ** 31 - 1);
     return this.#ask((stream) => {
       if (!stream.closed && stream instanceof TcpStream) stream.setKeepAlive(on, initialDelay);
     });
@@ -138,6 +139,7 @@ export class StreamDuplex extends Duplex {
   override push(chunk: Buffer | null): boolean {
     this.#timer?.refresh();
     this.bytesRead += chunk?.length ?? 0;
+    if (chunk === null && !this.allowHalfOpen) this.#endSoon();
     return super.push(chunk);
   }
 
@@ -181,6 +183,12 @@ export class StreamDuplex extends Duplex {
   /** Node reads and writes nothing before `_construct` is over. */
   get #there(): Live {
     return this.#live!;
+  }
+
+  /** End our side as well; not at once, as Node would: TLS over this answers the peer's farewell with its own first. */
+  #endSoon(): void {
+    this.allowHalfOpen = true;
+    this.once('end', () => setImmediate(() => this.end()));
   }
 
   #ask(wish: (stream: Stream) => void): this {
@@ -230,7 +238,7 @@ export class ConnectingDuplex extends StreamDuplex {
   connect(target: Target, ...more: readonly (string | (() => void) | undefined)[]): this {
     const isNew = this.pending && !this.connecting && !this.destroyed;
     if (!isNew) throw argumentValueError('target', 'comes too late: a duplex connects once', target);
-    const connection = this.#connect({ ...optionsOf(target, more[0]), signal: this.#unwanted.signal });
+    const connection = Promise.resolve(this.#connect({ ...optionsOf(target, more[0]), signal: this.#unwanted.signal }));
     this.connecting = true;
     const connected = more.find((each) => typeof each === 'function');
     if (connected !== undefined) this.once('connect', connected);
@@ -252,6 +260,7 @@ export class ConnectingDuplex extends StreamDuplex {
   }
 
   #came(stream: Stream): void {
+    if (!(stream instanceof Stream)) return void this.destroy(argumentTypeError('connect()', 'a promise of a stream', stream));
     if (this.destroyed) return void stream.destroy();
     this.attach(stream);
     this.connecting = false;
@@ -283,5 +292,7 @@ function optionsOf(target: Target, host: unknown): TcpConnectOptions | UnixConne
 export function toDuplex(stream: Stream, options?: DuplexOptions): StreamDuplex;
 export function toDuplex(connect: Connect, options?: DuplexOptions): ConnectingDuplex;
 export function toDuplex(source: Stream | Connect, options: DuplexOptions = {}): StreamDuplex {
+  checkOptions(options);
+  if (typeof source !== 'function' && !(source instanceof Stream)) throw argumentTypeError('stream', 'a stream, or a function that connects', source);
   return typeof source === 'function' ? new ConnectingDuplex(source, options) : new StreamDuplex(source, options);
 }

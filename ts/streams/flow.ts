@@ -14,6 +14,20 @@ const GATHER_BYTES_MAX = 65_536;
 
 export type Callback = (error?: Error | null) => void;
 
+/** Whether it has these methods: readers and writers may be the program's own. */
+function has(value: unknown, ...methods: readonly string[]): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return methods.every((method) => typeof (value as Readonly<Record<string, unknown>>)[method] === 'function');
+}
+
+export function isReader(value: unknown): value is AsyncRead {
+  return has(value, 'pull', 'close');
+}
+
+export function isWriter(value: unknown): value is AsyncWrite {
+  return has(value, 'writeAll', 'push', 'flush', 'end');
+}
+
 /** Tell Node, when the work is over, of this error or of the work's own. */
 export function report(work: Promise<unknown>, error: Error | null, done: Callback): void {
   work.then(() => done(error), done);
@@ -50,8 +64,13 @@ export class Inflow {
 
   readonly #came = (bytes: Bytes | null): void => {
     this.#isReading = false;
-    const chunk = bytes === null ? null : bytes.copy();
-    bytes?.release();
+    let chunk: Buffer | null;
+    try {
+      chunk = bytes === null ? null : bytes.copy();
+      bytes?.release();
+    } catch (error) {
+      return this.#failed(error as Error); // the reader is the program's own, and gave what are no bytes
+    }
     if (this.#hasEnded) return;
     this.#hasEnded = chunk === null;
     if (this.#sink.push(chunk) && chunk !== null) this.pull();
@@ -65,6 +84,14 @@ export class Inflow {
   };
 }
 
+/**
+ * Tell Node that a write is over in a turn of its own, as its sockets do. Told while promises settle, it would learn of it
+ * between a call of its own and what that call left for `nextTick`: `http` then waits for a 'drain' that never comes.
+ */
+function tellLater(work: Promise<unknown>, done: Callback): void {
+  work.then(() => setImmediate(done), (error: Error) => setImmediate(done, error));
+}
+
 export class Outflow {
   readonly #writer: AsyncWrite;
 
@@ -73,18 +100,18 @@ export class Outflow {
   }
 
   write(chunk: Uint8Array, done: Callback): void {
-    this.#writer.writeAll(chunk).then(() => done(), done);
+    tellLater(this.#writer.writeAll(chunk), done);
   }
 
   /** What has waited meanwhile: one write where it is little, one vectored write where it is much. */
   writeMany(chunks: readonly Uint8Array[], done: Callback): void {
     const total = chunks.reduce((sum, { length }) => sum + length, 0);
     if (total <= GATHER_BYTES_MAX) this.write(Buffer.concat(chunks), done);
-    else this.#writeVectored(chunks).then(() => done(), done);
+    else tellLater(this.#writeVectored(chunks), done);
   }
 
   end(done: Callback): void {
-    this.#writer.end().then(() => done(), done);
+    tellLater(this.#writer.end(), done);
   }
 
   async #writeVectored(chunks: readonly Uint8Array[]): Promise<void> {

@@ -1,8 +1,9 @@
 /** `toReadable` and `toWritable`: a reader or a writer as a `node:stream`. */
 import { Readable, Writable } from 'node:stream';
+import { argumentTypeError, checkOptions } from '../errors.js';
 import type { AsyncRead } from '../read/read.js';
 import type { AsyncWrite } from '../write.js';
-import { Inflow, Outflow, report } from './flow.js';
+import { Inflow, Outflow, isReader, isWriter, report } from './flow.js';
 import type { Callback } from './flow.js';
 
 export interface HalfOptions {
@@ -54,6 +55,8 @@ class WriterWritable extends Writable {
  * await pipeline(toReadable(file.allocator()), createGzip(), toWritable(target.writer()));
  */
 export function toReadable(reader: AsyncRead, options: HalfOptions = {}): Readable {
+  if (!isReader(reader)) throw argumentTypeError('reader', 'a reader', reader);
+  checkOptions(options);
   return new ReaderReadable(reader, options);
 }
 
@@ -63,5 +66,7 @@ export function toReadable(reader: AsyncRead, options: HalfOptions = {}): Readab
  * await pipeline(request, toWritable(file.writer()));
  */
 export function toWritable(writer: AsyncWrite, options: HalfOptions = {}): Writable {
+  if (!isWriter(writer)) throw argumentTypeError('writer', 'a writer', writer);
+  checkOptions(options);
   return new WriterWritable(writer, options);
 }

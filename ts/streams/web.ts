@@ -6,6 +6,8 @@ import { ReadableStream, WritableStream } from 'node:stream/web';
 import type { ReadableByteStreamController, ReadableStreamBYOBRequest } from 'node:stream/web';
 import { owned } from '../buffer.js';
 import { argumentTypeError } from '../errors.js';
+import { Stream } from '../stream.js';
+import { isReader, isWriter } from './flow.js';
 import type { AsyncRead } from '../read/read.js';
 import type { AsyncWrite } from '../write.js';
 import type { AllocatorReader } from '../read/allocator.js';
@@ -23,11 +25,19 @@ interface Both {
   hybrid(): HybridReader;
   writer(): AsyncWrite;
   shutdown(): Promise<void>;
+  close(): Promise<void>;
+  destroy(): Promise<void>;
+}
+
+/** What a direction does to the connection when it ends, and when it is given up. */
+interface Owner {
+  ended(): Promise<void> | void;
   destroy(): Promise<void>;
 }
 
 /**
- * A reader as a byte stream, a writer as a writable stream, a connection as both.
+ * A reader as a byte stream, a writer as a writable stream, a connection as both. Those of a connection close it when both
+ * have ended, or one was cancelled or aborted; of a reader or a writer alone, the resource stays open.
  * @example
  * return new Response(toWeb(file.allocator()));
  */
@@ -35,62 +45,78 @@ export function toWeb(reader: AsyncRead): ReadableStream<Uint8Array>;
 export function toWeb(writer: AsyncWrite): WritableStream<Uint8Array | string>;
 export function toWeb(stream: Both): WebPair;
 export function toWeb(source: AsyncRead | AsyncWrite | Both): ReadableStream<Uint8Array> | WritableStream<Uint8Array | string> | WebPair {
-  if (typeof source === 'object' && source !== null) {
-    if ('hybrid' in source) return pairOf(source);
-    if ('pull' in source) return readableOf(source, undefined, () => source.close());
-    if ('writeAll' in source) return writableOf(source, () => source.end());
-  }
+  if (source instanceof Stream) return pairOf(source);
+  if (isReader(source)) return readableOf(source);
+  if (isWriter(source)) return writableOf(source);
   throw argumentTypeError('source', 'a reader, a writer or a stream', source);
 }
 
+/** The two own the connection together: it is closed when both have ended, or one was given up. */
 function pairOf(stream: Both): WebPair {
-  const reader = stream.allocator();
-  const destroy = (): Promise<void> => stream.destroy();
-  return { readable: readableOf(reader, stream.hybrid(), destroy), writable: writableOf(stream.writer(), destroy) };
+  let open = 2;
+  const owner: Owner = {
+    ended: () => ((open -= 1) === 0 ? stream.close() : undefined),
+    destroy: () => stream.destroy(),
+  };
+  return { readable: readableOf(stream.allocator(), owner, stream.hybrid()), writable: writableOf(stream.writer(), owner) };
 }
 
-function readableOf(reader: AsyncRead, into: HybridReader | undefined, cancel: () => Promise<void>): ReadableStream<Uint8Array> {
+function readableOf(reader: AsyncRead, owner?: Owner, into?: HybridReader): ReadableStream<Uint8Array> {
   return new ReadableStream({
     type: 'bytes',
     async pull(controller: ReadableByteStreamController) {
       const request = controller.byobRequest;
-      if (request !== null && into !== undefined && isWhole(request)) return fill(controller, request, into);
+      if (into !== undefined && isWhole(request)) {
+        if (!(await fill(controller, request, into))) await owner?.ended();
+        return;
+      }
       const bytes = await reader.pull();
-      if (bytes === null) return end(controller);
+      if (bytes === null) {
+        controller.close();
+        controller.byobRequest?.respond(0);
+        await owner?.ended();
+        return;
+      }
       // The consumer keeps what it gets, so it gets memory of its own.
-      controller.enqueue(new Uint8Array(bytes.data));
+      const chunk = new Uint8Array(bytes.data);
       bytes.release();
-      if (request !== null && controller.byobRequest !== null) controller.byobRequest.respond(0);
+      controller.enqueue(chunk); // also when it waits with a buffer; throws when it has cancelled meanwhile
     },
-    cancel,
+    cancel: () => (owner === undefined ? reader.close() : owner.destroy()),
   });
 }
 
 /** Only a buffer as a whole can be moved to the kernel and back. */
-function isWhole({ view }: ReadableStreamBYOBRequest): boolean {
-  return view !== null && view.byteOffset === 0 && view.byteLength === view.buffer.byteLength;
+function isWhole(request: ReadableStreamBYOBRequest | null): request is ReadableStreamBYOBRequest {
+  const view = request?.view;
+  return view !== null && view !== undefined && view.byteOffset === 0 && view.byteLength === view.buffer.byteLength;
 }
 
-async function fill(controller: ReadableByteStreamController, request: ReadableStreamBYOBRequest, reader: HybridReader): Promise<void> {
+async function fill(controller: ReadableByteStreamController, request: ReadableStreamBYOBRequest, reader: HybridReader): Promise<boolean> {
   const memory = owned(request.view as Uint8Array);
   const bytes = await reader.read(memory);
   const length = bytes?.length ?? 0;
   const back = memory.take();
   if (length === 0) controller.close();
   request.respondWithNewView(new Uint8Array(back.buffer as ArrayBuffer, 0, length));
+  return length > 0;
 }
 
-function end(controller: ReadableByteStreamController): void {
-  controller.close();
-  controller.byobRequest?.respond(0);
-}
-
-function writableOf(writer: AsyncWrite, abort: () => Promise<void>): WritableStream<Uint8Array | string> {
+function writableOf(writer: AsyncWrite, owner?: Owner): WritableStream<Uint8Array | string> {
   return new WritableStream({
-    async write(chunk) {
-      await writer.writeAll(chunk);
+    start({ signal }) {
+      // `abort` below is called when the write in flight has ended, and a peer that does not read would never let it.
+      if (owner !== undefined) signal.addEventListener('abort', () => void owner.destroy().catch(() => {}), { once: true });
     },
-    close: () => writer.end(),
-    abort,
+    async write(chunk, { signal }) {
+      await writer.writeAll(chunk, owner === undefined ? { signal } : undefined);
+    },
+    async close() {
+      await writer.end();
+      await owner?.ended();
+    },
+    async abort() {
+      await owner?.destroy(); // a writer alone is not ended by it: what it wrote is not all there was to be
+    },
   });
 }
