@@ -98,7 +98,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     this.proactor.start(operation);
   }
 
-  readonly awaitWritable = (then: () => void): void => {
+  awaitWritable(then: () => void): void {
     const poll = new Operation<void>(Opcode.POLL, () => undefined);
     poll.descriptor = this.descriptor;
     poll.target = POLLOUT;
@@ -106,7 +106,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     poll.onSettled = () => {
       this.#poll = undefined;
       then();
-    };
+    }
     this.#poll = poll;
     this.proactor.start(poll);
   };

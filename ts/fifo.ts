@@ -1,9 +1,13 @@
-/** A first-in, first-out queue: a ring of slots that grows when it is full, and is never emptied by moving things. */
-const CAPACITY_MIN = 16;
+/**
+ * A first-in, first-out queue: a ring of slots that grows when it is full, and is never emptied by moving things. One that is
+ * empty has no slots: every idle connection has several.
+ */
+const CAPACITY_MIN = 2;
+const NO_SLOTS: never[] = [];
 
 export class Fifo<T> {
-  /** Its length is a power of two. */
-  #slots: (T | undefined)[] = vacant(CAPACITY_MIN);
+  /** Its length is a power of two, or 0. */
+  #slots: (T | undefined)[] = NO_SLOTS;
   #head = 0;
   #length = 0;
 
@@ -47,7 +51,7 @@ export class Fifo<T> {
   }
 
   #grow(): void {
-    this.#fill([...this], this.#slots.length * 2);
+    this.#fill([...this], Math.max(CAPACITY_MIN, this.#slots.length * 2));
   }
 
   #fill(items: readonly T[], capacity: number): void {

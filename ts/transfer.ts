@@ -41,7 +41,7 @@ export interface WriteTarget {
   /** Hand it over; its turn has come. */
   begin(operation: Operation<WriteResult>): void;
   /** Call back when the resource can be written: it is non-blocking, and could not be. */
-  readonly awaitWritable?: ((then: () => void) => void) | undefined;
+  awaitWritable?(then: () => void): void;
 }
 
 /** The most parts of one vectored operation (Linux: IOV_MAX). */
@@ -51,6 +51,7 @@ const PART_WORDS = 3;
 export const CURRENT = -1;
 const EAGAIN = -11;
 const EMPTY = Buffer.alloc(0);
+const NONE: readonly Buffer[] = Object.freeze([]);
 
 /** An operation that takes its turn. */
 export interface Turn extends Operation<never> {
@@ -64,7 +65,7 @@ export class Turns {
   readonly #waiting = new Fifo<Turn>();
   #current: Turn | undefined = undefined;
   #advancing = false;
-  #onIdle: (() => void)[] = [];
+  #onIdle: (() => void)[] | undefined = undefined;
 
   enter(turn: Turn): void {
     this.#waiting.push(turn);
@@ -81,7 +82,7 @@ export class Turns {
   /** Resolves when none is in flight or waits. */
   idle(): Promise<void> {
     if (this.#current === undefined) return Promise.resolve();
-    return new Promise((resolve) => this.#onIdle.push(resolve));
+    return new Promise((resolve) => (this.#onIdle ??= []).push(resolve));
   }
 
   /** Those in flight and waiting. */
@@ -99,7 +100,7 @@ export class Turns {
       next.begin();
     }
     this.#advancing = false;
-    if (this.#current === undefined && this.#onIdle.length > 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+    if (this.#current === undefined && this.#onIdle !== undefined) for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 }
 
@@ -152,7 +153,7 @@ export class Transfer extends Operation<WriteResult> {
   begin(): void {
     const position = this.#turns?.position ?? CURRENT;
     if (position !== CURRENT) this.position = position;
-    if (this.#total === 0) this.succeed({ bytesWritten: 0, ...this.#giveBack() });
+    if (this.#total === 0) this.succeed(this.#result());
     else this.#handOver();
   }
 
@@ -180,7 +181,7 @@ export class Transfer extends Operation<WriteResult> {
       return this.failure(result);
     }
     const cutShort = this.#all && this.#written < this.#total && this.cancelCause !== undefined;
-    return cutShort ? this.failure(ECANCELED) : { bytesWritten: this.#written, ...this.#giveBack() };
+    return cutShort ? this.failure(ECANCELED) : this.#result();
   }
 
   override succeed(value: WriteResult): void {
@@ -189,8 +190,8 @@ export class Transfer extends Operation<WriteResult> {
   }
 
   override fail(failure: () => Error): void {
-    const left = { bytesTransferred: this.#written, ...this.#giveBack() };
-    super.fail(() => Object.assign(failure(), left));
+    const { bytesWritten: bytesTransferred, rest, buffers } = this.#result();
+    super.fail(() => Object.assign(failure(), { bytesTransferred, rest, buffers }));
     this.#turns?.passed(this as unknown as Turn);
   }
 
@@ -217,14 +218,15 @@ export class Transfer extends Operation<WriteResult> {
     this.#target.begin(this);
   }
 
-  #giveBack(): { rest: Buffer; buffers: readonly Buffer[] } {
+  /** How far it came; all memory goes back. */
+  #result(): WriteResult {
     const rest = this.#written === this.#total ? EMPTY : restOf(partsAfter(this.#parcels, this.#written, Infinity));
-    const buffers: Buffer[] = [];
+    let buffers: Buffer[] | undefined;
     for (const parcel of this.#parcels) {
       const buffer = parcel.end();
-      if (buffer !== undefined) buffers.push(buffer);
+      if (buffer !== undefined) (buffers ??= []).push(buffer);
     }
-    return { rest, buffers };
+    return { bytesWritten: this.#written, rest, buffers: buffers ?? NONE };
   }
 }
 

@@ -32,7 +32,7 @@ export class AllocatorReader implements AsyncRead {
   readonly #landing: Landing;
   readonly #readAhead: number;
   /** Reads that iteration has in flight before the consumer asks. */
-  #ahead: Deferred<Bytes | null>[] = [];
+  #ahead: Deferred<Bytes | null>[] | undefined = undefined;
   #closed = false;
 
   /** Used by resources: `file.allocator()`. */
@@ -84,15 +84,16 @@ export class AllocatorReader implements AsyncRead {
   #pullAhead(): Promise<Bytes | null> {
     this.#plan(undefined);
     const source = this.#source;
-    const first = this.#ahead.shift() ?? source.prefetch(this.#landing);
+    const ahead = (this.#ahead ??= []);
+    const first = ahead.shift() ?? source.prefetch(this.#landing);
     source.claim(first);
     // A short or failed read ahead of others is put right by the source; how far ahead is only a matter of speed.
-    while (source.seekable && this.#ahead.length < this.#readAhead) this.#ahead.push(source.prefetch(this.#landing));
+    while (source.seekable && ahead.length < this.#readAhead) ahead.push(source.prefetch(this.#landing));
     return first.promise;
   }
 
   #dropAhead(): void {
-    this.#source.drop(this.#ahead.splice(0));
+    if (this.#ahead !== undefined) this.#source.drop(this.#ahead.splice(0));
   }
 
   #plan(options: ReadOptions | undefined): Plan {

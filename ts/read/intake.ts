@@ -39,7 +39,6 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
   readonly #select: number;
   readonly #reads = new StreamReads();
   readonly #stash: Stash;
-  readonly #progress = (completion: Completion): void => this.#delivered(completion);
   #flow: Flow = 'idle';
   #inquiry: Inquiry | undefined = undefined;
   #direct: StreamRead | undefined = undefined;
@@ -181,7 +180,7 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
   }
 
   /** A completion of the multishot that is not its last. */
-  #delivered({ result, block }: Completion): void {
+  delivered({ result, block }: Completion): void {
     this.#arrived(this.#host.streamGroup.chosen(block), result);
     if (this.#reads.length > 0) this.#pump();
     if (this.#stash.isFull) this.#stop();
@@ -263,7 +262,6 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     inquiry.block = block;
     if (this.#multishot && group.selects && most >= group.size) {
       inquiry.flags = MULTISHOT;
-      inquiry.progress = this.#progress;
     } else inquiry.length = Math.min(most, group.size);
     this.#begin(inquiry, 'armed');
   }

@@ -154,6 +154,8 @@ export class ChunkLanding implements Landing {
 export interface Inquirer {
   /** Its final completion, or as good as that: it was never begun. */
   over(inquiry: Inquiry, result: number, flags: number, block: number): void;
+  /** One that is not its last. */
+  delivered(completion: Completion): void;
 }
 
 function nothing(): null {
@@ -172,6 +174,10 @@ export class Inquiry extends Operation<null> {
     this.target = target;
   }
 
+  get inquirer(): Inquirer {
+    return this.#inquirer;
+  }
+
   override complete({ result, flags, block }: Completion): void {
     this.succeed(null);
     this.#inquirer.over(this, result, flags, block);
@@ -182,3 +188,9 @@ export class Inquiry extends Operation<null> {
     this.#inquirer.over(this, ECANCELED, 0, 0);
   }
 }
+
+Object.assign(Inquiry.prototype, {
+  progress(this: Inquiry, completion: Completion) {
+    this.inquirer.delivered(completion);
+  },
+});
