@@ -18,8 +18,7 @@ export interface SleepOptions extends Pick<CancelOptions, 'signal'> {
  */
 export async function sleep(ms: number, options: SleepOptions = {}): Promise<void> {
   checkDelay('ms', ms);
-  checkCancelOptions(options);
-  await begin(ms, options);
+  await begin(ms, planOf(options));
 }
 
 /**
@@ -29,17 +28,30 @@ export async function sleep(ms: number, options: SleepOptions = {}): Promise<voi
  */
 export async function* interval(ms: number, options: SleepOptions = {}): AsyncGenerator<number, void, undefined> {
   checkDelay('ms', ms);
-  checkCancelOptions(options);
-  const start = performance.now();
+  const plan = planOf(options);
+  const { timers } = checkProactor(plan.proactor);
+  const start = timers.now();
   for (let tick = 1; ; tick += 1) {
-    const delay = start + tick * ms - performance.now();
-    if (delay > 0 || options.signal?.aborted) await begin(Math.max(0, delay), options);
+    const delay = start + tick * ms - timers.now();
+    if (delay > 0 || plan.signal?.aborted) await begin(Math.max(0, delay), plan);
     yield tick;
   }
 }
 
-function begin(ms: number, { signal, ref, proactor = Proactor.current() }: SleepOptions): Promise<void> {
+function checkProactor(proactor = Proactor.current()): Proactor {
   if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
+  return proactor;
+}
+
+/** The options, read once: getters may run any code. */
+function planOf(options: SleepOptions): SleepOptions {
+  const { signal } = checkCancelOptions(options);
+  const { ref, proactor } = options;
+  return { signal, ref, proactor };
+}
+
+function begin(ms: number, { signal, ref, proactor: given }: SleepOptions): Promise<void> {
+  const proactor = checkProactor(given);
   const operation = new Operation<void>(Opcode.TIMEOUT, (op, { result }) =>
     result < 0 ? op.failure(result) : undefined,
   );

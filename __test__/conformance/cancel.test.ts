@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { alloc, open, owned, pooled } from 'ritsu';
 import type { Bytes, CancelOptions, File, Proactor } from 'ritsu';
-import { onEach, onEachAlone } from '../support/backends.ts';
+import { onEach, onEachAlone, onReal, onRealAlone } from '../support/backends.ts';
 import { fileOf, freshPath, openCount, randomBytes } from '../support/files.ts';
 import { sameBytes } from '../support/same.ts';
 import { CountingBuffer } from '../support/styles.ts';
@@ -189,7 +189,7 @@ const WHENS: readonly (readonly [string, (abort: () => void) => void])[] = [
 ];
 
 for (const [when, later] of WHENS) {
-  onEachAlone(`a read of a pipe that has nothing, aborted ${when}: it ends, and no byte is lost`, {}, async (t, proactor) => {
+  onRealAlone(`a read of a pipe that has nothing, aborted ${when}: it ends, and no byte is lost`, {}, async (t, proactor) => {
     const path = freshPath('pipe');
     execFileSync('mkfifo', [path]);
     const pipe = await open(path, { flags: 'r+', proactor });
@@ -208,7 +208,7 @@ for (const [when, later] of WHENS) {
   });
 }
 
-onEachAlone('a read of a pipe that has nothing: a timeout ends it, and the next read waits again', {}, async (t, proactor) => {
+onRealAlone('a read of a pipe that has nothing: a timeout ends it, and the next read waits again', {}, async (t, proactor) => {
   const path = freshPath('pipe');
   execFileSync('mkfifo', [path]);
   const pipe = await open(path, { flags: 'r+', proactor });
@@ -221,7 +221,7 @@ onEachAlone('a read of a pipe that has nothing: a timeout ends it, and the next 
   await pipe.close();
 });
 
-onEach('a pipe that was opened non-blocking is waited for as any other', async (t, proactor) => {
+onReal('a pipe that was opened non-blocking is waited for as any other', async (t, proactor) => {
   const path = freshPath('pipe');
   execFileSync('mkfifo', [path]);
   const pipe = await open(path, { flags: fs.constants.O_RDWR | fs.constants.O_NONBLOCK, proactor });
@@ -235,7 +235,7 @@ onEach('a pipe that was opened non-blocking is waited for as any other', async (
   t.is(openCount(path), 0);
 });
 
-onEach('reads that wait on pipes do not keep others waiting', async (t, proactor) => {
+onReal('reads that wait on pipes do not keep others waiting', async (t, proactor) => {
   const pipes = await Promise.all(Array.from({ length: 8 }, () => {
     const path = freshPath('pipe');
     execFileSync('mkfifo', [path]);
@@ -252,7 +252,7 @@ onEach('reads that wait on pipes do not keep others waiting', async (t, proactor
   await Promise.all([...pipes, file].map((each) => each.close()));
 });
 
-onEachAlone('a proactor that is destroyed ends what waits', {}, async (t, proactor) => {
+onRealAlone('a proactor that is destroyed ends what waits', {}, async (t, proactor) => {
   const path = freshPath('pipe');
   execFileSync('mkfifo', [path]);
   const pipe = await open(path, { flags: 'r+', proactor });

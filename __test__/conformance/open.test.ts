@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import type { ExecutionContext } from 'ava';
 import { open } from 'ritsu';
 import type { OpenMode, PathLike, Proactor } from 'ritsu';
-import { onEach } from '../support/backends.ts';
+import { onEach, onReal } from '../support/backends.ts';
 import { fileOf, freshPath } from '../support/files.ts';
 
 const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY } = fs.constants;
@@ -201,7 +201,7 @@ const theirs = await fs.promises.open(process.argv[2]).catch(shape);
 console.log(JSON.stringify({ ours, theirs }));
 `;
 
-onEach('fails as node:fs does: EACCES, for a user who may not', async (t, _proactor, backend) => {
+onReal('fails as node:fs does: EACCES, for a user who may not', async (t, _proactor, backend) => {
   const path = fileOf('secret');
   fs.chmodSync(path, 0o000);
   const node = [process.execPath, '--input-type=module', '-e', CHILD, backend, path];

@@ -9,7 +9,7 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { AbortError, alloc, listen, open, owned } from 'ritsu';
 import type { IoBuffer, LateOutcome, Proactor, TcpListener, TcpStream } from 'ritsu';
-import { onEach, onEachAlone } from '../support/backends.ts';
+import { onEach, onEachAlone, onReal, onRealAlone } from '../support/backends.ts';
 import { fileOf, openCount, randomBytes } from '../support/files.ts';
 import { closeAll, disposed, eventually, nodeConnect, tcpPair } from '../support/net.ts';
 import { sameBytes } from '../support/same.ts';
@@ -41,7 +41,7 @@ function calling(memory: Buffer, completed: () => void): IoBuffer {
   return { prepare: () => ({ memory }), complete: () => completed() };
 }
 
-onEachAlone('a stream’s bytes that come too late are the next read’s', {}, async (t, proactor) => {
+onRealAlone('a stream’s bytes that come too late are the next read’s', {}, async (t, proactor) => {
   const [first, second] = await Promise.all([unread(proactor), unread(proactor)]);
   const abort = new AbortController();
   const before = first.stream.hybrid().read(calling(alloc(10, { proactor }), () => abort.abort('now')));
@@ -130,7 +130,7 @@ async function unread(proactor: Proactor): Promise<Full> {
   return { listener, socket, stream };
 }
 
-onEach('a write: how much of it went is told when the kernel has let go', async (t, proactor) => {
+onReal('a write: how much of it went is told when the kernel has let go', async (t, proactor) => {
   const { listener, socket, stream } = await unread(proactor);
   const data = alloc(16 << 20, { proactor });
   data.set(randomBytes(1 << 20));

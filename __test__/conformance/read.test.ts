@@ -196,6 +196,6 @@ onEach('iteration lends a chunk until the loop goes on', async (t, proactor) => 
 });
 
 test('the rows are there: every style, on every backend', (t) => {
-  t.deepEqual(BACKENDS, ['uring', 'node']);
+  t.deepEqual(BACKENDS, ['uring', 'node', 'simulated']);
   t.is(new Set(STYLES.map((style) => style.name.split(',')[0])).size, 3);
 });

@@ -9,7 +9,7 @@ import * as net from 'node:net';
 import type { ExecutionContext } from 'ava';
 import { connect, listen } from 'ritsu';
 import type { LookupFunction, Proactor, TcpConnectOptions } from 'ritsu';
-import { onEach, onEachAlone } from '../support/backends.ts';
+import { onEach, onEachAlone, onReal } from '../support/backends.ts';
 import { freshPath } from '../support/files.ts';
 import {
   blackHole, closeAll, closedPort, descriptorCount, disposed, eventually, nodeError, nodeServer, pause, shapeOf,
@@ -205,7 +205,7 @@ onEachAlone('aborts at any moment: never happened or won, and nothing is left', 
   await eventually(t, 'all is closed', () => proactor.stats().descriptorsOpen === 0 && descriptorCount() < before);
 });
 
-onEach('the proactor is closed: nothing is begun', async (t, _shared, backend) => {
+onReal('the proactor is closed: nothing is begun', async (t, _shared, backend) => {
   const { Proactor: Fresh } = await import('ritsu');
   const proactor = new Fresh({ backend });
   await proactor.close();
@@ -213,7 +213,7 @@ onEach('the proactor is closed: nothing is begun', async (t, _shared, backend) =
   await t.throwsAsync(listen({ port: 0, proactor }), { code: 'ERR_RITSU_CLOSED' });
 });
 
-onEach('closing the proactor ends what waits for a peer', async (t, _shared, backend) => {
+onReal('closing the proactor ends what waits for a peer', async (t, _shared, backend) => {
   const { Proactor: Fresh } = await import('ritsu');
   const proactor = new Fresh({ backend });
   const listener = await listen({ port: 0, host: '127.0.0.1', proactor });

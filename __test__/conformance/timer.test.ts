@@ -5,7 +5,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { interval, sleep } from 'ritsu';
-import { onEach } from '../support/backends.ts';
+import { onEach, onReal } from '../support/backends.ts';
 
 onEach('sleep resolves with nothing, and never early', async (t, proactor) => {
   await Promise.all(
@@ -155,7 +155,7 @@ const EXITS: readonly (readonly [string, string, string])[] = [
 ];
 
 for (const [name, script, expected] of EXITS) {
-  onEach(`the end of the process: ${name}`, async (t, _proactor, backend) => {
+  onReal(`the end of the process: ${name}`, async (t, _proactor, backend) => {
     const code = `import { Proactor, sleep } from 'ritsu'; const proactor = new Proactor({ backend: '${backend}' }); ${script}`;
     const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], {
       cwd: new URL('../..', import.meta.url),

@@ -7,7 +7,7 @@ import * as fs from 'node:fs';
 import { promisify } from 'node:util';
 import { alloc, open } from 'ritsu';
 import type { Writable } from 'ritsu';
-import { onEach, onEachAlone } from '../support/backends.ts';
+import { onEach, onEachAlone, onReal } from '../support/backends.ts';
 import { fileOf, freshPath, randomBytes } from '../support/files.ts';
 import { sameBytes } from '../support/same.ts';
 
@@ -252,7 +252,7 @@ console.log(JSON.stringify({
 }));
 `;
 
-onEach('a short write says so, and writeAll goes on until the error: EFBIG', async (t, _proactor, backend) => {
+onReal('a short write says so, and writeAll goes on until the error: EFBIG', async (t, _proactor, backend) => {
   const path = freshPath();
   const parameters = ['--fsize=8192', process.execPath, '--input-type=module', '-e', CHILD, backend, path];
   const { stdout } = await promisify(execFile)('prlimit', parameters, { cwd: new URL('../..', import.meta.url) });

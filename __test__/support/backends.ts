@@ -14,11 +14,12 @@ export type Row = BackendName | 'simulated';
 
 /** Suites whose peers are our own or the file system's: those of a simulated ring must be its own. */
 const SIMULATED: ReadonlySet<string> = new Set([
-  'read', 'write', 'vectored', 'file', 'open', 'direct', 'timer', 'cancel', 'prompt', 'scope',
+  'read', 'write', 'vectored', 'file', 'open', 'direct', 'timer', 'cancel', 'prompt', 'scope', 'both-ends',
 ]);
 const suite = basename(new URL(test.meta.file).pathname, '.test.ts');
 
-export const BACKENDS: readonly Row[] = SIMULATED.has(suite) ? ['uring', 'node', 'simulated'] : ['uring', 'node'];
+const REAL: readonly BackendName[] = ['uring', 'node'];
+export const BACKENDS: readonly Row[] = SIMULATED.has(suite) ? [...REAL, 'simulated'] : REAL;
 
 const shared = new Map<Row, Proactor>();
 
@@ -54,36 +55,50 @@ export function proactorOf(backend: Row): Proactor {
   return proactor;
 }
 
-export type Body = (t: ExecutionContext, proactor: Proactor, backend: Row) => Promise<void>;
+export type Body<R extends Row = Row> = (t: ExecutionContext, proactor: Proactor, backend: R) => Promise<void>;
 
 function title(name: string, backend: Row): string {
   return `${backend}: ${name}`;
 }
 
+function row<R extends Row>(name: string, backend: R, isPossible: boolean, body: Body<R>): void {
+  if (isPossible && available.get(backend)) test(title(name, backend), (t) => body(t, proactorOf(backend), backend));
+  else test.skip(title(name, backend), () => {});
+}
+
+function rowAlone<R extends Row>(name: string, backend: R, options: ProactorOptions, body: Body<R>): void {
+  if (!available.get(backend)) {
+    test.skip(title(name, backend), () => {});
+    return;
+  }
+  test(title(name, backend), async (t) => {
+    const proactor = make(backend, options);
+    try {
+      await body(t, proactor, backend);
+    } finally {
+      await proactor.destroy();
+    }
+  });
+}
+
 /** One test for each backend, on the proactor that the file's tests share; skipped where the machine lacks what it needs. */
 export function onEach(name: string, body: Body, isPossible = true): void {
-  for (const backend of BACKENDS) {
-    if (isPossible && available.get(backend)) test(title(name, backend), (t) => body(t, proactorOf(backend), backend));
-    else test.skip(title(name, backend), () => {});
-  }
+  for (const backend of BACKENDS) row(name, backend, isPossible, body);
 }
 
 /** One test for each backend, on a proactor of its own with these options, closed afterwards. */
 export function onEachAlone(name: string, options: ProactorOptions, body: Body): void {
-  for (const backend of BACKENDS) {
-    if (!available.get(backend)) {
-      test.skip(title(name, backend), () => {});
-      continue;
-    }
-    test(title(name, backend), async (t) => {
-      const proactor = make(backend, options);
-      try {
-        await body(t, proactor, backend);
-      } finally {
-        await proactor.destroy();
-      }
-    });
-  }
+  for (const backend of BACKENDS) rowAlone(name, backend, options, body);
+}
+
+/** As `onEach`, where something takes part that is not ours: a peer, or a process. A simulated ring has neither. */
+export function onReal(name: string, body: Body<BackendName>): void {
+  for (const backend of REAL) row(name, backend, true, body);
+}
+
+/** As `onEachAlone`, likewise. */
+export function onRealAlone(name: string, options: ProactorOptions, body: Body<BackendName>): void {
+  for (const backend of REAL) rowAlone(name, backend, options, body);
 }
 
 test.after.always('every shared proactor ends idle, with its pool whole', async (t) => {

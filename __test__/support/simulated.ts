@@ -2,6 +2,8 @@
  * Many small runs on a simulated ring, each decided by its seed. A run that fails says how to repeat it alone:
  * `RITSU_SEED=<seed> node node_modules/ava/entrypoints/cli.js <file>`.
  */
+import { connect, listen } from 'ritsu';
+import type { Stream } from 'ritsu';
 import { simulate } from 'ritsu/testing';
 import type { Simulation, SimulationOptions } from 'ritsu/testing';
 import { Random } from './random.ts';
@@ -50,4 +52,21 @@ export async function runSeed<T>(seed: string, options: (random: Random) => Simu
   } catch (error) {
     throw new Error(`RITSU_SEED=${seed}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** A connection that exists only in the simulation. */
+export interface Ends {
+  readonly near: Stream;
+  readonly far: Stream;
+}
+
+export async function endsOf({ proactor }: Simulation): Promise<Ends> {
+  await using listener = await listen({ port: 0, host: '127.0.0.1', proactor });
+  const { port } = listener.address();
+  const [near, far] = await Promise.all([connect({ port, host: '127.0.0.1', proactor }), listener.accept()]);
+  return { near, far };
+}
+
+export async function closeAll({ near, far }: Ends): Promise<void> {
+  await Promise.all([near.close(), far.close()]);
 }

@@ -31,7 +31,7 @@ const LAYERS: readonly { from: RegExp; to: RegExp; because: string }[] = [
   { from: /^ts\/read\//, to: /^ts\/backend(\/|$)/, because: 'a style does not know which backend runs' },
   {
     from: /^ts\/backend\//,
-    to: /^ts\/(read(\/|$)|file|write|timer|proactor|inflight|index)/,
+    to: /^ts\/(read(\/|$)|file|write|timer$|proactor|inflight|index)/,
     because: 'a backend answers ops and knows nothing above them',
   },
   { from: /^ts\/(?!cli\/)/, to: /^ts\/(cli(\/|$)|index$)/, because: 'the library does not import its own front' },

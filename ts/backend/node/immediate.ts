@@ -41,8 +41,8 @@ export function fifoOf({ operation }: Call): FifoName | undefined {
   }
 }
 
-function describe(status: fs.Stats): { dev: number; ino: number; isFifo: boolean } {
-  return { dev: status.dev, ino: status.ino, isFifo: status.isFIFO() };
+function describe(stats: fs.Stats): { dev: number; ino: number; isFifo: boolean } {
+  return { dev: stats.dev, ino: stats.ino, isFifo: stats.isFIFO() };
 }
 
 /** Open the file of an OPEN. */
@@ -58,10 +58,10 @@ export function openNow({ operation }: Call): Descriptor | number {
 /** Take in a descriptor of the program's: a file as it is, a pipe by its identity; nothing else can be simulated. */
 export function adoptNow(fd: number): Descriptor | FifoName | number {
   try {
-    const status = fstatSync(fd);
+    const stats = fstatSync(fd);
     const flags = Number.parseInt(/^flags:\s*(\d+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1] ?? '0', 8);
-    if (status.isFIFO()) return { identity: `${status.dev}:${status.ino}`, flags };
-    if (!status.isFile()) return EOPNOTSUPP;
+    if (stats.isFIFO()) return { identity: `${stats.dev}:${stats.ino}`, flags };
+    if (!stats.isFile()) return EOPNOTSUPP;
     const descriptor = new Descriptor(fd, flags, undefined);
     descriptor.isBorrowed = true;
     return descriptor;
