@@ -3,9 +3,9 @@
  * of either owner.
  */
 import type { Bytes } from './memory/bytes.js';
-import { RitsuError, argumentTypeError, checkInteger } from './errors.js';
+import { RitsuError, argumentTypeError, checkInteger, checkOptions } from './errors.js';
 import { allocate } from './memory/loan.js';
-import { stamp, viewOf } from './memory/block.js';
+import { inspect, stamp, viewOf } from './memory/block.js';
 import type { Memory } from './memory/block.js';
 import { LENGTH_MAX } from './op.js';
 import { Proactor } from './proactor.js';
@@ -49,6 +49,7 @@ export interface AllocOptions {
  */
 export function alloc(size: number, options: AllocOptions = {}): Buffer {
   const bytes = checkInteger('size', size, 1, LENGTH_MAX);
+  checkOptions(options);
   const block = allocate(options.proactor ?? Proactor.current(), bytes);
   const memory = block.memory!;
   block.memory = undefined;
@@ -113,6 +114,7 @@ export class OwnedBuffer implements IoBuffer {
 
 /** Read into memory of a pool: `hybrid.read(pooled())`. */
 export function pooled(options: PooledOptions = {}): IoBuffer {
+  checkOptions(options);
   const pool = options.pool ?? Proactor.current().pool;
   if (!(pool instanceof BufferPool)) throw argumentTypeError('pool', 'an instance of BufferPool', pool);
   const size = checkInteger('size', options.size ?? Math.min(BLOCK_SIZE, pool.largest), 1, LENGTH_MAX);
@@ -122,6 +124,7 @@ export function pooled(options: PooledOptions = {}): IoBuffer {
 
 /** Read into memory of your own: `hybrid.read(owned(buffer))`. */
 export function owned(memory: Memory): OwnedBuffer {
+  inspect('memory', memory);
   return new OwnedBuffer(memory);
 }
 

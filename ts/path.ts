@@ -39,6 +39,7 @@ const FLAGS: Readonly<Record<string, number>> = {
 };
 
 const MODE_DEFAULT = 0o666;
+const PATH_MAX = 4096;
 
 export function openFlags(flags: unknown): number {
   if (flags === undefined || flags === null) return O_RDONLY;
@@ -77,7 +78,8 @@ export function pathBytes(path: unknown, flags: number): Uint8Array {
     throw argumentValueError('path', 'must be a string, Uint8Array, or URL without null bytes', path);
   }
   checkPermission(Buffer.from(bytes).toString(), flags);
-  return bytes;
+  // Whatever is longer than any path can be: the system says so.
+  return bytes.subarray(0, PATH_MAX);
 }
 
 function checkPermission(path: string, flags: number): void {

@@ -52,11 +52,11 @@ export async function pipe(source: number | PathLike, flags?: string | number | 
   if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
   if (typeof source === 'number') return adopted(proactor, checkInteger('fd', source, 0, FD_MAX));
   const bits = openFlags(options.flags);
-  const path = pathText(source);
   const operation = new Operation<Opened>(Opcode.OPEN, (op, { result, value, extra }) =>
     result < 0 ? op.failure(result) : { descriptor: value, fd: extra },
   );
   operation.argument = pathBytes(source, bits);
+  const path = pathText(source);
   operation.path = path;
   operation.flags = bits;
   operation.target = MODE_DEFAULT;

@@ -95,7 +95,7 @@ export async function sendFile(file: File, writer: StreamWriter, options: SendFi
 
 /** The last block may hold more than was asked for: then a copy of its beginning is sent. */
 async function sendPiece(writer: StreamWriter, bytes: Bytes, most: number, cancel: CancelOptions): Promise<number> {
-  if (bytes.length <= most) return (await writer.writeAll(bytes, cancel)).bytesWritten;
-  using rest = bytes;
-  return (await writer.writeAll(rest.data.subarray(0, most), cancel)).bytesWritten;
+  using lease = bytes; // what the write did not take is given back
+  const data = lease.length <= most ? lease : lease.data.subarray(0, most);
+  return (await writer.writeAll(data, cancel)).bytesWritten;
 }

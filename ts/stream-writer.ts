@@ -2,7 +2,7 @@
  * AsyncWrite of a stream: SEND for sockets, WRITE for pipes. All writers of a stream take turns in the order of the
  * calls, so what one writes in one call stays together.
  */
-import { argumentTypeError, argumentValueError } from './errors.js';
+import { argumentTypeError, argumentValueError, checkOptions } from './errors.js';
 import type { Writable } from './memory/parcel.js';
 import { WAIT_ALL, ZERO_COPY } from './op.js';
 import { planOf } from './read/read.js';
@@ -43,6 +43,7 @@ export class StreamWriter extends Writer {
 
   /** Used by resources: `stream.writer()`. */
   constructor(target: StreamTarget, options: StreamWriterOptions = {}) {
+    checkOptions(options);
     super(target, target.turns);
     this.#target = target;
     this.#zeroCopy = checkZeroCopy(options.zeroCopy) ?? false;

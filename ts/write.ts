@@ -6,7 +6,7 @@
  */
 import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
-import { checkInteger, closedError } from './errors.js';
+import { checkInteger, checkOptions, closedError } from './errors.js';
 import { Parcel } from './memory/parcel.js';
 import type { Writable } from './memory/parcel.js';
 import { planOf } from './read/read.js';
@@ -76,8 +76,9 @@ export abstract class Writer implements AsyncWrite {
   }
 
   async end(): Promise<void> {
-    if (this.#pushed.length > 0) await this.#flush(undefined, true);
+    const flushed = this.#pushed.length > 0 ? this.#flush(undefined, true) : undefined;
     this.#ended = true;
+    await flushed;
     await this.#turns.idle();
   }
 
@@ -132,6 +133,7 @@ export abstract class Writer implements AsyncWrite {
 export class FileWriter extends Writer {
   /** Used by resources: `file.writer()`. */
   constructor(target: WriteTarget, options: WriterOptions = {}) {
+    checkOptions(options);
     const turns = new Turns();
     const { start } = options;
     if (start !== undefined) turns.position = checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER);

@@ -99,7 +99,12 @@ class TellingLanding implements Landing {
   land(operation: ReadOperation, completion: Completion): Bytes | null | Failure {
     const outcome = this.#inner.land(operation, completion);
     if (outcome instanceof Failure) return outcome; // told by `restore`
-    this.#into.complete(outcome);
+    try {
+      this.#into.complete(outcome);
+    } catch (error) {
+      if (!(this.#inner instanceof LoanLanding)) outcome?.release(); // a lease that nobody gets
+      throw error;
+    }
     return outcome !== null && outcome.length === 0 ? null : outcome;
   }
 

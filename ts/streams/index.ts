@@ -3,7 +3,8 @@
  * @module
  */
 export { toDuplex } from './duplex.js';
-export type { Connect, ConnectingDuplex, DuplexOptions, StreamDuplex } from './duplex.js';
+export type { Connect, ConnectingDuplex } from './connecting-duplex.js';
+export type { DuplexOptions, StreamDuplex } from './stream-duplex.js';
 export { toReadable, toWritable } from './halves.js';
 export type { HalfOptions } from './halves.js';
 export { toWeb } from './web.js';

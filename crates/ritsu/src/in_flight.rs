@@ -112,7 +112,9 @@ impl InFlight {
             | Op::Shutdown { .. }
             | Op::Poll { .. } => self.prep_stream(blocks),
         };
-        if self.options.asynchronous { entry.flags(squeue::Flags::ASYNC) } else { entry }
+        // A worker of the kernel that reads multishot takes a block at the end of the file and names it in no completion: it would be lost.
+        let asynchronous = self.options.asynchronous && !matches!(self.op, Op::ReadSelect { multishot: true, .. });
+        if asynchronous { entry.flags(squeue::Flags::ASYNC) } else { entry }
     }
 
     /// Turns a completion of the op into a result and a detail. Called for each completion, in the slot.

@@ -142,8 +142,7 @@ impl<T> SlotTable<T> {
 
     /// Whether a cancel for this op is still worth sending.
     pub(crate) fn is_cancelling(&self, token: Token) -> bool {
-        self.slot(token.slot)
-            .is_some_and(|slot| slot.generation == token.generation && slot.lifecycle == Lifecycle::Cancelling)
+        self.slot(token.slot).is_some_and(|slot| slot.generation == token.generation && slot.lifecycle == Lifecycle::Cancelling)
     }
 
     /// The cargo that a completion from the kernel belongs to. `None` for a stale one: an old generation, or an op that the kernel

@@ -1,0 +1,88 @@
+/** A `StreamDuplex` for programs that make a socket and connect it later: its stream comes with the connection. */
+import { Stream } from '../stream.js';
+import { isNumeric } from '../net/arguments.js';
+import type { TcpConnectOptions, UnixConnectOptions } from '../net/connect.js';
+import type { Callback } from './flow.js';
+import { argumentTypeError, argumentValueError } from '../errors.js';
+import { StreamDuplex } from './stream-duplex.js';
+import type { DuplexOptions } from './stream-duplex.js';
+
+/** Makes the connection of a `ConnectingDuplex`: `connect`, or what calls it. The `signal` aborts when nobody wants it any more. */
+export type Connect = (options: TcpConnectOptions | UnixConnectOptions) => Promise<Stream>;
+
+type Target = TcpConnectOptions | UnixConnectOptions | number | string;
+
+/** A `StreamDuplex` as `new net.Socket()` is: first it is made, then it is told where to connect to. What is written waits. */
+export class ConnectingDuplex extends StreamDuplex {
+  readonly #connect: Connect;
+  readonly #unwanted = new AbortController();
+  /** Node waits for this call before it reads, writes, or destroys. */
+  #constructed: Callback | undefined = undefined;
+
+  /** Used by `toDuplex`. */
+  constructor(make: Connect, options: DuplexOptions) {
+    super(undefined, { allowHalfOpen: false, ...options });
+    this.#connect = make;
+  }
+
+  /**
+   * As of `net.Socket`: 'connect' and 'ready' when the connection is there, 'error' and 'close' when it cannot be had.
+   * A duplex connects once.
+   * @param target a port, a path, or options
+   * @example
+   * toDuplex(connect).connect(5432, 'localhost', () => console.log('connected'));
+   */
+  connect(options: TcpConnectOptions | UnixConnectOptions, connected?: () => void): this;
+  connect(port: number, host?: string, connected?: () => void): this;
+  connect(path: string, connected?: () => void): this;
+  connect(target: Target, ...more: readonly (string | (() => void) | undefined)[]): this {
+    const isNew = this.pending && !this.connecting && !this.destroyed;
+    if (!isNew) throw argumentValueError('target', 'comes too late: a duplex connects once', target);
+    const connection = Promise.resolve(this.#connect({ ...optionsOf(target, more[0]), signal: this.#unwanted.signal }));
+    this.connecting = true;
+    const connected = more.find((each) => typeof each === 'function');
+    if (connected !== undefined) this.once('connect', connected);
+    connection.then((stream) => this.#came(stream), (error: Error) => this.destroy(error));
+    return this;
+  }
+
+  override _construct(done: Callback): void {
+    this.#constructed = done;
+    if (this.destroyed || !this.pending) this.#go();
+  }
+
+  override destroy(error?: Error): this {
+    super.destroy(error);
+    this.connecting = false;
+    this.#unwanted.abort();
+    this.#go();
+    return this;
+  }
+
+  #came(stream: Stream): void {
+    if (!(stream instanceof Stream)) return void this.destroy(argumentTypeError('connect()', 'a promise of a stream', stream));
+    if (this.destroyed) return void stream.destroy();
+    try {
+      this.attach(stream);
+    } catch (error) {
+      void stream.destroy();
+      return void this.destroy(error as Error);
+    }
+    this.connecting = false;
+    this.emit('connect');
+    this.emit('ready');
+    this.#go();
+  }
+
+  #go(): void {
+    const constructed = this.#constructed;
+    this.#constructed = undefined;
+    constructed?.();
+  }
+}
+
+function optionsOf(target: Target, host: unknown): TcpConnectOptions | UnixConnectOptions {
+  if (typeof target === 'object') return target;
+  if (typeof target === 'string' && !isNumeric(target)) return { path: target };
+  return typeof host === 'string' ? { port: target, host } : { port: target };
+}
