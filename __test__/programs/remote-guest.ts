@@ -44,9 +44,9 @@ async function files(remote: Proactor): Promise<object> {
     }
     digests.push(digest(parts));
   }
-  const inOrder: Buffer[] = [];
-  for await (const bytes of file.allocator({ blockSize: 5000 })) inOrder.push(bytes.copy());
-  digests.push(digest(inOrder));
+  const chunks: Buffer[] = [];
+  for await (const bytes of file.allocator({ blockSize: 5000 })) chunks.push(bytes.copy());
+  digests.push(digest(chunks));
   const own = await file.hybrid().read(owned(Buffer.from(new ArrayBuffer(10))), { position: 5 });
   const mine = own!.take();
   const { size } = await file.stat();

@@ -103,7 +103,7 @@ onEachAlone('the owner’s thread is terminated: a typed error, and all memory i
   for (const how of ['terminate', 'proactor']) {
     const worker = new Worker(new URL('../programs/remote-owner.ts', import.meta.url), { workerData: backend });
     const [port] = (await once(worker, 'message')) as [MessagePort];
-    const remote = await remoteProactor(port as never);
+    const remote = await remoteProactor(port);
     const file = await open(fileOf(randomBytes(9000)), { proactor: remote });
     const kept = await file.allocator().read();
     const reading = file.hybrid().read(owned(alloc(100, { proactor: remote })), { position: 0 });
@@ -116,7 +116,7 @@ onEachAlone('the owner’s thread is terminated: a typed error, and all memory i
       t.true(outcome.reason instanceof RitsuError);
       t.like(outcome.reason, { code: 'ERR_RITSU_CLOSED' });
     }
-    if (outcomes[0]!.status === 'rejected') t.like(outcomes[0]!.reason, { buffer: { length: 100 } });
+    if (outcomes[0].status === 'rejected') t.like(outcomes[0].reason, { buffer: { length: 100 } });
     await t.throwsAsync(open('/dev/null', { proactor: remote }), { code: 'ERR_RITSU_CLOSED' });
     await t.throwsAsync(file.stat(), { code: 'ERR_RITSU_CLOSED' });
     t.is(kept!.length, 9000);
