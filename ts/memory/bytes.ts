@@ -1,6 +1,9 @@
 /**
  * What a read gives: a borrowed view of exactly the bytes that came. Memory of a pool goes back by `release()`: every view
  * made before has length 0 from then on. Memory that was the caller's own becomes the caller's again by `take()`.
+ *
+ * The view is made when it is first asked for. Until then nobody can have another one, so bytes that are only passed on (read,
+ * written, released) cost neither a view nor a move.
  */
 import { RitsuError } from '../errors.js';
 import { isDetached, leaseViewOf, move, stamp, tryMove, viewOf } from './block.js';
@@ -16,9 +19,12 @@ export interface SenderAddress {
 const EMPTY = Buffer.alloc(0);
 
 export class Bytes {
-  #data: Buffer;
+  /** Undefined until it is asked for. */
+  #data: Buffer | undefined;
   #memory: ArrayBuffer | undefined;
   #block: Block | undefined;
+  #offset: number;
+  #length: number;
   #released = false;
   /** The caller's whole view, where its memory could not be moved and the bytes were copied into it. */
   declare private copiedInto: Buffer | undefined;
@@ -30,34 +36,41 @@ export class Bytes {
   declare onReleased: (() => void) | undefined;
 
   /** Used by the readers; a program gets its Bytes from a read. */
-  constructor(data: Buffer, memory: ArrayBuffer | undefined, block: Block | undefined) {
+  constructor(data: Buffer | undefined, memory: ArrayBuffer | undefined, block: Block | undefined, offset: number, length: number) {
     this.#data = data;
     this.#memory = memory;
     this.#block = block;
+    this.#offset = offset;
+    this.#length = length;
+  }
+
+  /** No bytes, and no memory. */
+  static empty(): Bytes {
+    return new Bytes(EMPTY, undefined, undefined, 0, 0);
   }
 
   /** Lend `length` bytes of a block, whose memory leaves the library for the holder of this object. */
   static lend(block: Block, offset: number, length: number): Bytes {
     const memory = block.memory!;
     block.memory = undefined;
-    if (!block.fence && length === memory.byteLength) return new Bytes((block.whole ??= viewIn(block, memory, 0, length)), memory, block);
-    return new Bytes(viewIn(block, memory, offset, length), memory, block);
+    return new Bytes(undefined, memory, block, offset, length);
   }
 
   /** Bytes that were copied into memory of the caller's that cannot be moved. */
   static copied(whole: Buffer, length: number): Bytes {
-    const bytes = new Bytes(whole.subarray(0, length), undefined, undefined);
+    const bytes = new Bytes(whole.subarray(0, length), undefined, undefined, 0, length);
     bytes.copiedInto = whole;
     return bytes;
   }
 
   /** Exactly the bytes read, as a Buffer; length 0 once released. */
   get data(): Buffer {
-    return this.#data;
+    return this.#data ?? this.#show();
   }
 
   get length(): number {
-    return this.#data.length;
+    // A holder may have moved the memory away, by its view.
+    return this.#data === undefined ? this.#length : this.#data.length;
   }
 
   get released(): boolean {
@@ -72,10 +85,11 @@ export class Bytes {
    */
   release(): void {
     if (this.#released) return;
+    const wasShown = this.#data !== undefined;
     const memory = this.#end();
     const block = this.#block;
     if (block === undefined || memory === undefined) return;
-    const moved = block.fence ? tryMove(memory) : isDetached(memory) ? undefined : memory;
+    const moved = !wasShown ? memory : block.fence ? tryMove(memory) : isDetached(memory) ? undefined : memory;
     block.keeper?.keep(block, moved);
   }
 
@@ -97,7 +111,7 @@ export class Bytes {
     if (block === undefined || block.kind === 'pool') {
       throw new RitsuError('ERR_RITSU_NOT_OWNED', 'pool memory cannot be taken; copy() keeps the bytes');
     }
-    const data = this.#data;
+    const { data } = this;
     const memory = this.#end()!;
     if (data.length === memory.byteLength) return data; // whole already
     return isDetached(memory) ? EMPTY : viewOf(memory, 0, memory.byteLength);
@@ -106,7 +120,7 @@ export class Bytes {
   /** The bytes in an ordinary Buffer, to keep for as long as wanted. */
   copy(): Buffer {
     if (this.#released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
-    return Buffer.from(this.#data);
+    return Buffer.from(this.data);
   }
 
   /**
@@ -118,11 +132,20 @@ export class Bytes {
     const memory = this.#memory;
     if (block === undefined || memory === undefined || block.kind === 'pinned' || block.owner !== owner) return undefined;
     if (isDetached(memory)) throw new RitsuError('ERR_RITSU_BUFFER_DETACHED', 'the memory of these bytes was moved away');
-    const { byteOffset: offset, length } = this.#data;
+    const [offset, length, wasShown] = [this.#offset, this.#length, this.#data !== undefined];
     this.#end();
-    block.memory = block.fence ? move(memory) : memory;
+    block.memory = wasShown && block.fence ? move(memory) : memory;
     block.inFlight = true;
     return { block, offset, length };
+  }
+
+  #show(): Buffer {
+    const block = this.#block!;
+    const memory = this.#memory!;
+    const isReusable = !block.fence && this.#length === memory.byteLength;
+    const data = isReusable ? (block.whole ??= viewIn(block, memory, 0, this.#length)) : viewIn(block, memory, this.#offset, this.#length);
+    this.#data = data;
+    return data;
   }
 
   #end(): ArrayBuffer | undefined {
@@ -135,12 +158,15 @@ export class Bytes {
   }
 }
 
-/** A view for the holder. A lease needs no stamp: it cannot be submitted, and its view says what it is. */
+/** A view for the holder. A lease's memory needs no stamp: it cannot be submitted, and its view says what it is. */
 function viewIn(block: Block, memory: ArrayBuffer, offset: number, length: number): Buffer {
   if (block.kind === 'pool') return leaseViewOf(memory, offset, length);
   stamp(memory, block);
   return viewOf(memory, offset, length);
 }
 
-// Rarely set: on the prototype, so that most leases do not pay for them.
+// Rarely set: on the prototype, so that most leases do not pay for them. A promise that is resolved looks for `then`: here it
+// ends its search, one object early.
 Object.assign(Bytes.prototype, { copiedInto: undefined, onReleased: undefined, address: undefined, truncated: false });
+// oxlint-disable-next-line unicorn/no-thenable -- it is none: that is what it says
+Object.defineProperty(Bytes.prototype, 'then', { value: undefined });

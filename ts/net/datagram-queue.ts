@@ -24,7 +24,6 @@ import { decodeInternet } from './address.js';
 import type { InternetAddress } from './address.js';
 import type { Opened } from './opened.js';
 
-const NOTHING = Buffer.alloc(0);
 
 /** One read, from its call to its datagram. */
 export class DatagramRead extends Operation<Bytes | null> {
@@ -88,7 +87,7 @@ export class DatagramQueue implements Unclosed, Resident {
   land(operation: Operation<Bytes | null>, completion: Completion): Bytes | Failure {
     const outcome = operation.landing!.land(operation, completion);
     if (outcome instanceof Failure) return outcome;
-    const bytes = outcome ?? new Bytes(NOTHING, undefined, undefined);
+    const bytes = outcome ?? Bytes.empty();
     bytes.address = this.#senderOf(this.host.backend.messageAddress(completion));
     if (completion.value === 1) bytes.truncated = true;
     return bytes;
