@@ -54,13 +54,12 @@ export class Fifo<T> {
     this.#fill([...this], Math.max(CAPACITY_MIN, this.#slots.length * 2));
   }
 
+  /** Made at its size: an array that grows by being appended to has room for a dozen more than it will ever hold. */
   #fill(items: readonly T[], capacity: number): void {
-    this.#slots = [...items, ...vacant(capacity - items.length)];
+    const slots = Array.from<T | undefined>({ length: capacity });
+    for (let index = 0; index < items.length; index += 1) slots[index] = items[index];
+    this.#slots = slots;
     this.#head = 0;
     this.#length = items.length;
   }
-}
-
-function vacant(count: number): undefined[] {
-  return Array.from({ length: count }, () => undefined);
 }
