@@ -1,4 +1,7 @@
-/** A thread whose proactor others use: it posts a port to it, and closes it when it is told to. */
+/**
+ * A thread whose proactor others use: it posts a port to it, falls asleep for good when it is sent a gate that nobody
+ * opens, and closes it when it is told to.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Proactor } from 'ritsu';
 import type { BackendName } from 'ritsu';
@@ -6,4 +9,10 @@ import type { BackendName } from 'ritsu';
 const proactor = new Proactor({ backend: workerData as BackendName });
 const port = proactor.share();
 parentPort!.postMessage(port, [port]);
-parentPort!.once('message', () => void proactor.destroy().then(() => parentPort!.close()));
+parentPort!.on('message', (order: Int32Array | 'close') => {
+  if (order === 'close') void proactor.destroy().then(() => parentPort!.close());
+  else {
+    parentPort!.postMessage('asleep');
+    Atomics.wait(order, 0, 0);
+  }
+});

@@ -2,86 +2,34 @@
  * The owner's side of a remote handle: operations that another thread asks for, run on this thread's proactor.
  *
  * A guest has its port, the operations that it asked for and that are not over, and the descriptors that those brought.
- * When its thread ends, the operations are cancelled and the descriptors closed. Guests take turns: of each only so many
- * records are begun before the others have theirs.
+ * When its thread ends, the operations are cancelled and the descriptors closed. Guests take turns (`rounds.ts`).
  */
 import type { MessagePort } from 'node:worker_threads';
 import { Fifo } from '../fifo.js';
 import { Block } from '../memory/block.js';
 import type { Opened } from '../backend/backend.js';
-import { MORE, NONE, Opcode, Operation } from '../op.js';
+import { MORE, MULTISHOT, NONE, Opcode } from '../op.js';
 import type { Completion } from '../op.js';
 import type { Proactor, Resident } from '../proactor.js';
 import { closeDescriptor } from '../unclosed.js';
+import { GuestOperation } from './guest-operation.js';
 import { giveAnswer } from './questions.js';
+import { awaitTurn } from './rounds.js';
 import { ANSWER_FIELDS, ASK_FIELDS, Answer, Ask, Records } from './wire.js';
+import type { Asker } from './guest-operation.js';
 import type { Call, Detail, Request, Response } from './wire.js';
 
-/** Records of one guest that are begun before the next guest has its turn. */
-const TURN = 64;
 const FAULT_CLOSED = -10006;
 const EBADF = -9;
-const ECANCELED = -125;
+const ENOMEM = -12;
 const PART_WORDS = 3;
 
 const OPENS: ReadonlySet<number> = new Set([Opcode.OPEN, Opcode.CONNECT, Opcode.LISTEN, Opcode.BIND, Opcode.ACCEPT]);
 const SOCKETS: ReadonlySet<number> = new Set([Opcode.CONNECT, Opcode.LISTEN, Opcode.BIND, Opcode.ACCEPT]);
 
-function nothing(): null {
-  return null;
-}
-
 /** A copy in memory of its own: a view would take all of its buffer along. */
 function alone<T extends number>(bytes: Uint8Array | T): Uint8Array | T {
   return typeof bytes === 'number' ? bytes : new Uint8Array(bytes);
-}
-
-/** An operation on behalf of another thread: it answers there. */
-class GuestOperation extends Operation<null> {
-  readonly #guest: Guest;
-  readonly callerSlot: number;
-  readonly callerGeneration: number;
-  /** What is read into; moved to the guest with the answer. */
-  memory: ArrayBuffer | undefined = undefined;
-
-  constructor(guest: Guest, opcode: number, slot: number, generation: number) {
-    super(opcode, nothing);
-    this.#guest = guest;
-    this.callerSlot = slot;
-    this.callerGeneration = generation;
-  }
-
-  get guest(): Guest {
-    return this.#guest;
-  }
-
-  override complete(completion: Completion): void {
-    this.#guest.answer(this, completion);
-    this.succeed(null);
-  }
-
-  /** It ended without a completion: cancelled while it waited, or the proactor was closed. */
-  override fail(failure: () => Error): void {
-    this.#guest.refuse(this, this.cancelCause === undefined ? FAULT_CLOSED : ECANCELED);
-    super.fail(failure);
-  }
-}
-
-Object.assign(GuestOperation.prototype, {
-  progress(this: GuestOperation, completion: Completion) {
-    this.guest.answer(this, completion);
-  },
-});
-
-/** Guests that have records waiting, in turn. */
-const waiting = new Fifo<Guest>();
-let serving = false;
-
-function serve(): void {
-  if (serving) return;
-  serving = true;
-  for (let guest = waiting.shift(); guest !== undefined; guest = waiting.shift()) if (guest.begin(TURN)) waiting.push(guest);
-  serving = false;
 }
 
 type Outcome = Pick<Completion, 'result' | 'flags' | 'extra' | 'value'>;
@@ -92,7 +40,7 @@ interface Batch {
   next: number;
 }
 
-export class Guest implements Resident {
+export class Guest implements Resident, Asker {
   readonly #proactor: Proactor;
   readonly #port: MessagePort;
   readonly #batches = new Fifo<Batch>();
@@ -104,6 +52,8 @@ export class Guest implements Resident {
   #parts: (ArrayBuffer | Detail)[] = [];
   #moving: ArrayBuffer[] = [];
   #postDue = false;
+  /** The proactor is being closed. */
+  #leaving = false;
   /** The other thread, or the proactor, has ended. */
   #ended = false;
 
@@ -119,7 +69,9 @@ export class Guest implements Resident {
 
   /** The proactor is being closed: what was begun is answered, nothing more is. */
   leave(): void {
+    this.#leaving = true;
     this.#proactor.residents.delete(this);
+    this.#forget();
     this.#cancelAll();
     this.#whenIdle();
   }
@@ -138,7 +90,7 @@ export class Guest implements Resident {
 
   answer(operation: GuestOperation, completion: Completion): void {
     const { result, flags } = completion;
-    if (result >= 0 && OPENS.has(operation.opcode)) this.#descriptors.add(completion.value);
+    if (result >= 0 && OPENS.has(operation.opcode)) this.#keep(completion.value);
     const memory = result > 0 ? operation.memory : undefined;
     this.#push(operation, completion, memory, result < 0 ? undefined : this.#detailOf(operation, completion));
     if ((flags & MORE) === 0) this.#over(operation);
@@ -151,9 +103,9 @@ export class Guest implements Resident {
 
   #receive(request: Request): void {
     if (request.kind === 'ask') {
-      if (this.#batches.length === 0) waiting.push(this);
-      this.#batches.push({ ...request, next: 0 });
-      serve();
+      if (this.#leaving || this.#ended) return; // it is told of the end, which fails all that it asks
+      if (this.#batches.length === 0) awaitTurn(this);
+      this.#batches.push({ words: request.words, parts: request.parts, next: 0 });
     } else if (request.kind === 'call') this.#answerCall(request.call);
     else this.#end();
   }
@@ -174,6 +126,8 @@ export class Guest implements Resident {
     if (descriptor !== NONE && !this.#descriptors.has(descriptor)) return this.refuse(operation, EBADF);
     operation.descriptor = descriptor;
     operation.flags = words[next + Ask.FLAGS]!;
+    // One connection for each question, or those that nobody takes would heap up here while the asker is busy.
+    if (opcode === Opcode.ACCEPT) operation.flags &= ~MULTISHOT;
     operation.options = words[next + Ask.OPTIONS]!;
     operation.target = words[next + Ask.TARGET]!;
     operation.length = words[next + Ask.LENGTH]!;
@@ -188,7 +142,7 @@ export class Guest implements Resident {
       else if (opcode === Opcode.READ || opcode === Opcode.RECEIVE_MESSAGE) this.#lend(operation, new ArrayBuffer(operation.length));
       this.#proactor.start(operation);
     } catch {
-      if (!operation.settled) operation.fail(() => new Error('no memory'));
+      if (!operation.settled) this.refuse(operation, ENOMEM); // a length that no memory has
     }
   }
 
@@ -269,12 +223,26 @@ export class Guest implements Resident {
   #answerCall({ method, args, answer }: Call): void {
     const { backend } = this.#proactor;
     const result = this.#ended ? FAULT_CLOSED : (backend[method] as (...given: unknown[]) => unknown).apply(backend, [...args]);
-    if (method === 'adopt' && typeof result !== 'number') this.#descriptors.add((result as Opened).descriptor);
+    if (method === 'adopt' && typeof result !== 'number') this.#keep((result as Opened).descriptor);
     giveAnswer(answer, result);
   }
 
+  /** All but what closes something: nobody else would. */
   #cancelAll(): void {
-    for (const operation of this.#operations) if (operation !== undefined) this.#proactor.cancel(operation, 'closed');
+    for (const operation of this.#operations) {
+      if (operation !== undefined && operation.opcode !== Opcode.CLOSE) this.#proactor.cancel(operation, 'closed');
+    }
+  }
+
+  /** What was asked for and not begun never happens. */
+  #forget(): void {
+    while (this.#batches.shift() !== undefined);
+  }
+
+  /** It opened something, which is closed at its end; at once where that has been. */
+  #keep(descriptor: number): void {
+    if (this.#ended) void closeDescriptor(this.#proactor, descriptor);
+    else this.#descriptors.add(descriptor);
   }
 
   #whenIdle(): void {
@@ -288,7 +256,7 @@ export class Guest implements Resident {
     if (this.#ended) return;
     this.#ended = true;
     this.#proactor.residents.delete(this);
-    while (this.#batches.shift() !== undefined);
+    this.#forget();
     this.#cancelAll();
     for (const descriptor of this.#descriptors) void closeDescriptor(this.#proactor, descriptor);
     this.#descriptors.clear();
