@@ -3,14 +3,13 @@
  * it into the other's. What was received and not read moves along.
  *
  * What goes between the threads is plain data (a `Moved`), by `postMessage` or however. It names the descriptor, which the
- * old thread keeps open until the new one has a duplicate; a word of shared memory says how far that is:
- *
- *     OFFERED ── takeOver ──> TAKING ── duplicated ──> TAKEN      the old thread closes its descriptor
- *        └────── the old proactor is closed ──> REVOKED           the same; takeOver is refused
+ * old thread keeps open until the new one has a duplicate; a word of shared memory says how far that is (`move-state.ts`).
  */
 import { constants } from 'node:fs';
-import { argumentTypeError, closedError, systemError } from './errors.js';
+import { Worker } from 'node:worker_threads';
+import { argumentTypeError, checkOptions, closedError, systemError } from './errors.js';
 import { File, open } from './file.js';
+import { OFFERED, claim, isPending, release, revoke, settle } from './move-state.js';
 import { Pipe } from './pipe.js';
 import { Proactor } from './proactor.js';
 import type { Resident } from './proactor.js';
@@ -18,11 +17,6 @@ import { Stream } from './stream.js';
 import { TcpStream } from './net/tcp.js';
 import { UnixStream } from './net/unix.js';
 import { closeDescriptor } from './unclosed.js';
-
-const OFFERED = 0;
-const TAKING = 1;
-const TAKEN = 2;
-const REVOKED = 3;
 
 type Kind = 'tcp' | 'unix' | 'pipe' | 'file';
 
@@ -39,6 +33,11 @@ export interface Moved {
   readonly position: number;
 }
 
+export interface HandOverOptions {
+  /** The thread that it goes to: when that has ended and has not taken it, it is closed. */
+  readonly to?: Worker | undefined;
+}
+
 /** The old thread's descriptor, until it is not needed any more. */
 class Offer implements Resident {
   readonly #proactor: Proactor;
@@ -50,18 +49,22 @@ class Offer implements Resident {
     this.#descriptor = descriptor;
     this.#state = state;
     proactor.residents.add(this);
-    void this.#watch();
   }
 
   leave(): void {
-    if (Atomics.compareExchange(this.#state, 0, OFFERED, REVOKED) === OFFERED) Atomics.notify(this.#state, 0);
+    revoke(this.#state);
   }
 
-  async #watch(): Promise<void> {
-    for (let state = OFFERED; state === OFFERED || state === TAKING; state = Atomics.load(this.#state, 0)) {
+  /** Close the descriptor when nobody needs it. */
+  async watch(to: Worker | undefined): Promise<void> {
+    const revoked = (): void => this.leave();
+    to?.once('exit', revoked);
+    if (to?.threadId === -1) this.leave(); // it has ended before
+    for (let state = OFFERED; isPending(state); state = Atomics.load(this.#state, 0)) {
       const changed = Atomics.waitAsync(this.#state, 0, state);
       if (changed.async) await changed.value;
     }
+    to?.off('exit', revoked);
     this.#proactor.residents.delete(this);
     await closeDescriptor(this.#proactor, this.#descriptor);
   }
@@ -71,18 +74,21 @@ class Offer implements Resident {
  * Take a connection, a pipe or a file out of this thread's hands. From here on the object refuses with `ERR_RITSU_CLOSED`.
  * Rejects, and changes nothing, while reads wait on it or writes are not finished.
  * @example
- * worker.postMessage(await handOver(stream));
+ * worker.postMessage(await handOver(stream, { to: worker }));
  */
-export async function handOver(resource: Stream | File): Promise<Moved> {
+export async function handOver(resource: Stream | File, options: HandOverOptions = {}): Promise<Moved> {
   if (!(resource instanceof Stream) && !(resource instanceof File)) {
     throw argumentTypeError('resource', 'an instance of TcpStream, UnixStream, Pipe or File', resource);
   }
+  checkOptions(options);
+  const { to } = options;
+  if (to !== undefined && !(to instanceof Worker)) throw argumentTypeError('options.to', 'an instance of Worker', to);
   const kind = kindOf(resource);
   const { fd } = resource;
   if (resource.closed) throw closedError('handOver');
   const { proactor, descriptor, ...what } = await resource.detach();
   const state = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  new Offer(proactor, descriptor, state);
+  void new Offer(proactor, descriptor, state).watch(to);
   return { kind, fd, state, rest: new Uint8Array(), path: undefined, flags: 0, position: 0, ...what };
 }
 
@@ -96,23 +102,24 @@ export async function takeOver(moved: Moved, options: { readonly proactor?: Proa
   const proactor = options.proactor ?? Proactor.current();
   if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
   if (!(moved?.state instanceof Int32Array)) throw argumentTypeError('moved', 'what handOver gave', moved);
-  if (Atomics.compareExchange(moved.state, 0, OFFERED, TAKING) !== OFFERED) throw closedError('takeOver');
-  let state = OFFERED;
+  if (!claim(moved.state)) throw closedError('takeOver');
+  let taken: TcpStream | UnixStream | Pipe | File;
   try {
-    const taken = moved.kind === 'file' ? await takeFile(moved, proactor) : takeStream(moved, proactor);
-    state = TAKEN;
-    return taken;
-  } finally {
-    Atomics.store(moved.state, 0, state);
-    Atomics.notify(moved.state, 0);
+    taken = moved.kind === 'file' ? await takeFile(moved, proactor) : takeStream(moved, proactor);
+  } catch (error) {
+    release(moved.state);
+    throw error;
   }
+  if (settle(moved.state)) return taken;
+  await taken.close();
+  throw closedError('takeOver');
 }
 
-/** The thread that it was sent to has ended: whether another may have it. */
+/** The thread that it was sent to has ended: whether another may have it. If it died half-way, nobody may. */
 export function isStillOffered({ state }: Moved): boolean {
-  const was = Atomics.compareExchange(state, 0, TAKING, TAKEN);
-  if (was === TAKING) Atomics.notify(state, 0);
-  return was === OFFERED;
+  if (Atomics.load(state, 0) === OFFERED) return true;
+  revoke(state);
+  return false;
 }
 
 function kindOf(resource: Stream | File): Kind {

@@ -15,7 +15,7 @@ export { serve } from './crew/crew.js';
 export type { Crew, ServeOptions } from './crew/crew.js';
 export type { Start, Station } from './crew/member.js';
 export { handOver, takeOver } from './hand-over.js';
-export type { Moved } from './hand-over.js';
+export type { HandOverOptions, Moved } from './hand-over.js';
 export type { InflightInfo } from './inflight.js';
 export type { Memory } from './memory/block.js';
 export type { OpenMode, PathLike } from './path.js';

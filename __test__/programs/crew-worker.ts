@@ -9,6 +9,7 @@ async function echo(stream: TcpStream, greeting: string): Promise<void> {
 }
 
 export const start: Start = async (connections, { index, data }) => {
+  if ((data as { failing?: Int32Array }).failing?.[0] === 1) throw new Error('on purpose');
   const serving: Promise<void>[] = [];
   for await (const stream of connections) serving.push(echo(stream, `${String(data)} ${index}: `));
   await Promise.all(serving);

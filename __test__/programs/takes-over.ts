@@ -1,9 +1,10 @@
 /** A thread that takes over what it is sent, and says what it read of it: the worker of `__test__/threads/hand-over.test.ts`. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Proactor, takeOver } from 'ritsu';
+import { claim } from '../../dist/move-state.js';
 import type { BackendName, File, Moved, Stream } from 'ritsu';
 
-const { backend, closes } = workerData as { backend: BackendName; closes: boolean };
+const { backend, dies } = workerData as { backend: BackendName; dies?: 'with it' | 'half-way' };
 const proactor = new Proactor({ backend });
 
 async function readAll(resource: Stream | File): Promise<string> {
@@ -31,7 +32,8 @@ parentPort!.on('message', (moved: Moved | 'end') => {
     void proactor.close().then(() => parentPort!.close());
     return;
   }
-  if (closes) process.exit(0); // dies with what it was sent
+  if (dies === 'half-way') claim(moved.state);
+  if (dies !== undefined) process.exit(0);
   take(moved).then((taken) => parentPort!.postMessage(taken), (error: NodeJS.ErrnoException) => parentPort!.postMessage({ code: error.code }));
 });
 parentPort!.postMessage('ready');

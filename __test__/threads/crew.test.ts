@@ -2,7 +2,8 @@
  * Description: `serve`: HTTP from two threads, through a killed worker and rolling restarts under load; and what it refuses.
  *
  * What turns it red: a request that fails in a restart; a dead worker that is not replaced, or takes connections with it
- * that it never had; a worker that is stopped before it has finished; threads left when it is closed.
+ * that it never had; a worker that is stopped before it has finished; threads
+ * left when it is closed, or more of them than were asked for (two restarts at once; one that fails).
  */
 import { once } from 'node:events';
 import { spawn } from 'node:child_process';
@@ -121,4 +122,22 @@ onEachAlone('what cannot be served is refused', {}, async (t, proactor) => {
   await t.throwsAsync(serve(7 as never, where), { code: 'ERR_INVALID_ARG_TYPE' });
   await t.throwsAsync(serve(file, undefined as never), { code: 'ERR_INVALID_ARG_TYPE' });
   await eventually(t, 'nothing is left', () => proactor.stats().descriptorsOpen === 0);
+});
+
+onEachAlone('restarts at once, one that fails, and a worker that dies meanwhile leave as many workers as there were', {}, async (t, proactor) => {
+  const file = new URL('../programs/crew-worker.ts', import.meta.url);
+  const data = { failing: new Int32Array(new SharedArrayBuffer(4)) };
+  const crew = await serve(file, { listen: { port: 0, host: '127.0.0.1' }, workers: 2, data, proactor });
+  t.teardown(() => crew.close());
+  await Promise.all([crew.restart(), crew.restart(), crew.restart()]);
+  t.is(crew.workers, 2);
+  Atomics.store(data.failing, 0, 1);
+  t.regex(String(await crew.restart().catch((error: Error) => error.message)), /on purpose/);
+  Atomics.store(data.failing, 0, 0);
+  await delay(300); // what takes a place would have by now
+  t.is(crew.workers, 2);
+  const restarting = crew.restart();
+  await crew.close();
+  await restarting.catch(() => {});
+  t.is(crew.workers, 0);
 });

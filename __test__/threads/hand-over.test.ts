@@ -21,8 +21,8 @@ interface Taken {
   readonly code?: string;
 }
 
-async function taker(backend: string, closes = false): Promise<Worker> {
-  const worker = new Worker(new URL('../programs/takes-over.ts', import.meta.url), { workerData: { backend, closes } });
+async function taker(backend: string, dies?: 'with it' | 'half-way'): Promise<Worker> {
+  const worker = new Worker(new URL('../programs/takes-over.ts', import.meta.url), { workerData: { backend, dies } });
   await once(worker, 'message');
   return worker;
 }
@@ -133,7 +133,7 @@ onEachAlone('a Unix connection, and a pipe', {}, async (t, proactor, backend) =>
 });
 
 onEachAlone('nobody takes it: the proactor’s end closes it; the thread it was sent to may have died', {}, async (t, proactor, backend) => {
-  const worker = await taker(backend, true);
+  const worker = await taker(backend, 'with it');
   const path = fileOf('x');
   const moved = await handOver(await open(path, { proactor }));
   worker.postMessage(moved);
@@ -142,4 +142,32 @@ onEachAlone('nobody takes it: the proactor’s end closes it; the thread it was 
   await proactor.close();
   await eventually(t, 'it is closed', () => openCount(path) === 0);
   await t.throwsAsync(takeOver(moved), { code: 'ERR_RITSU_CLOSED' });
+});
+
+for (const stage of ['before it is sent', 'queued', 'looked at', 'half-way', 'taken'] as const) {
+  onEachAlone(`the thread it is for ends: ${stage}`, {}, async (t, proactor, backend) => {
+    const path = fileOf('x');
+    const worker = await taker(backend, stage === 'half-way' ? stage : stage === 'looked at' ? 'with it' : undefined);
+    const exited = once(worker, 'exit');
+    const moved = await handOver(await open(path, { proactor }), { to: worker });
+    if (stage === 'before it is sent') await worker.terminate();
+    else worker.postMessage(moved);
+    if (stage === 'queued') void worker.terminate();
+    if (stage === 'taken') await once(worker, 'message').then(() => worker.terminate());
+    await exited;
+    await eventually(t, 'it is closed', () => proactor.stats().descriptorsOpen === 0 && openCount(path) === 0);
+    await t.throwsAsync(takeOver(moved, { proactor }), { code: 'ERR_RITSU_CLOSED' });
+  });
+}
+
+onEachAlone('to a thread that has ended, or to what is none', {}, async (t, proactor, backend) => {
+  const worker = await taker(backend);
+  await worker.terminate();
+  const path = fileOf('x');
+  const file = await open(path, { proactor });
+  for (const to of [7, {}, null]) await t.throwsAsync(handOver(file, { to } as never), { code: 'ERR_INVALID_ARG_TYPE' });
+  t.false(file.closed, 'nothing has changed');
+  const moved = await handOver(file, { to: worker });
+  await eventually(t, 'it is closed', () => openCount(path) === 0);
+  await t.throwsAsync(takeOver(moved, { proactor }), { code: 'ERR_RITSU_CLOSED' });
 });

@@ -11,7 +11,7 @@ import { EventEmitter } from 'node:events';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { RitsuError, argumentTypeError, checkInteger } from '../errors.js';
-import { handOver, isStillOffered } from '../hand-over.js';
+import { handOver, isStillOffered, takeOver } from '../hand-over.js';
 import type { Moved } from '../hand-over.js';
 import { listen } from '../net/listener.js';
 import type { TcpListenOptions, TcpListener } from '../net/listener.js';
@@ -76,6 +76,7 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
   #respawnMs = RESPAWN_FIRST_MS;
   #offers = 0;
   #closed: Promise<void> | undefined = undefined;
+  #restarting: Promise<void> = Promise.resolve();
 
   /** Used by `serve`. */
   constructor(file: string, options: ServeOptions, size: number) {
@@ -102,12 +103,14 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
     return [...this.#members].reduce((sum, { connections }) => sum + connections, 0);
   }
 
-  /** Replace all workers, one after the other: the new one serves before the old one stops. */
-  async restart(): Promise<void> {
-    for (const old of this.#serving()) {
-      await this.#spawn(old.index).ready.promise;
-      await this.#stop(old);
-    }
+  /**
+   * Replace all workers, one after the other: the new one serves before the old one stops. Rejects when a new one cannot
+   * start; the old one goes on then. One restart begins when the one before it is over.
+   */
+  restart(): Promise<void> {
+    const restarted = this.#restarting.then(() => this.#restart());
+    this.#restarting = restarted.catch(() => {});
+    return restarted;
   }
 
   /** Accept nothing more, let the workers finish what they have, end them. */
@@ -137,6 +140,15 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
     return this;
   }
 
+  async #restart(): Promise<void> {
+    for (const old of this.#serving()) {
+      if (this.#closed !== undefined) return;
+      if (!this.#members.has(old)) continue; // it died, and what takes its place is new
+      await this.#spawn(old.index).ready.promise;
+      await this.#stop(old);
+    }
+  }
+
   async #accept(listener: TcpListener): Promise<void> {
     for await (const stream of listener) void this.#give(stream).catch(() => stream.destroy());
   }
@@ -149,11 +161,17 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
   #offer(moved: Moved): void {
     const member = this.#serving().reduce<Member | undefined>(
       (best, each) => (best === undefined || each.connections < best.connections ? each : best), undefined);
-    if (member === undefined) return void setTimeout(() => this.#offer(moved), RESPAWN_FIRST_MS).unref();
+    if (member === undefined && this.#closed !== undefined) return this.#refuse(moved);
+    if (member === undefined) return void setTimeout(() => this.#offer(moved), RESPAWN_FIRST_MS);
     this.#offers += 1;
     member.offered.set(this.#offers, moved);
     member.connections += 1;
     member.send({ kind: 'serve', offer: this.#offers, moved });
+  }
+
+  /** Nobody serves it: its peer is told so by its end. */
+  #refuse(moved: Moved): void {
+    takeOver(moved, { proactor: this.#proactor }).then((stream) => stream.close()).catch(() => {}); // it is over already
   }
 
   #serving(): Member[] {
@@ -184,8 +202,11 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
     if (report.kind === 'ready') {
       this.#respawnMs = RESPAWN_FIRST_MS;
       member.ready.resolve();
-    } else if (report.kind === 'took') member.offered.delete(report.offer);
-    else member.connections = report.count + member.offered.size;
+    } else if (report.kind === 'took' || report.kind === 'failed') {
+      const moved = member.offered.get(report.offer);
+      member.offered.delete(report.offer);
+      if (report.kind === 'failed' && moved !== undefined) this.#refuse(moved);
+    } else member.connections = report.count + member.offered.size;
   }
 
   #ended(member: Member, error: Error): void {
@@ -198,7 +219,9 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
     if (stopping || this.#closed !== undefined) return;
     if (this.listenerCount('crash') > 0) this.emit('crash', error);
     setTimeout(() => {
-      if (this.#closed === undefined) this.#spawn(member.index);
+      // Another may have its place: in a restart there are two, the old one and the new one.
+      const isTaken = this.#serving().some(({ index }) => index === member.index);
+      if (this.#closed === undefined && !isTaken) this.#spawn(member.index);
     }, this.#respawnMs);
     this.#respawnMs = Math.min(this.#respawnMs * 2, RESPAWN_MAX_MS);
   }

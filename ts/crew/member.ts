@@ -46,15 +46,14 @@ class Connections implements AsyncIterable<TcpStream> {
     this.#wake?.();
   }
 
-  async take(taking: Promise<TcpStream>): Promise<void> {
+  /** Whether it could be taken. */
+  async take(taking: Promise<TcpStream>): Promise<boolean> {
     this.#taking += 1;
-    try {
-      this.push(await taking);
-    } catch {
-      // It was lost with the thread that had it.
-    }
+    const stream = await taking.catch(() => undefined);
+    if (stream !== undefined) this.push(stream);
     this.#taking -= 1;
     this.#wake?.();
+    return stream !== undefined;
   }
 
   end(): void {
@@ -90,8 +89,9 @@ const accepting = listener === undefined ? undefined : acceptAll(listener).catch
 
 port.on('message', (order: Order) => {
   if (order.kind === 'serve') {
-    void connections.take(takeOver(order.moved) as Promise<TcpStream>);
-    tell({ kind: 'took', offer: order.offer });
+    const { offer } = order;
+    const taking = connections.take(takeOver(order.moved) as Promise<TcpStream>);
+    void taking.then((taken) => tell({ kind: taken ? 'took' : 'failed', offer }));
   } else if (listener === undefined) connections.end();
   else void drain(listener).then(() => accepting).then(() => connections.end());
 });
@@ -100,6 +100,8 @@ const { start } = (await import(file)) as { readonly start?: Start };
 if (typeof start !== 'function') throw argumentTypeError('start', 'a function that the file exports', start);
 const counting = setInterval(() => tell({ kind: 'connections', count: connections.count }), COUNT_MS);
 const serving = start(connections, { index, data });
+// What fails at once was never ready.
+await Promise.race([serving, new Promise((resolve) => setImmediate(resolve))]);
 tell({ kind: 'ready' });
 await serving;
 clearInterval(counting);

@@ -18,4 +18,6 @@ export type Order = { readonly kind: 'serve'; readonly offer: number; readonly m
 export type Report =
   | { readonly kind: 'ready' }
   | { readonly kind: 'took'; readonly offer: number }
+  /** It could not be taken: no descriptors are left. */
+  | { readonly kind: 'failed'; readonly offer: number }
   | { readonly kind: 'connections'; readonly count: number };
