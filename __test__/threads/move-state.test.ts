@@ -105,7 +105,7 @@ function explore(steps: Steps): { readonly worlds: number; readonly wrong: reado
     const key = JSON.stringify({ ...world, revoking: world.revoking ?? 'not begun' });
     if (seen.has(key)) continue;
     seen.add(key);
-    const next = [...world.takers.flatMap((_, index) => takerSteps(world!, index, steps)), ...revokerSteps(world, steps), ...watcherSteps(world, steps)];
+    const next = [...world.takers.flatMap((_, index) => takerSteps(world, index, steps)), ...revokerSteps(world, steps), ...watcherSteps(world, steps)];
     // Nobody can do anything any more; the one who revokes always can before it has.
     const complaint = wrongIn(world, next.length === 0);
     if (complaint !== undefined) wrong.add(complaint);
