@@ -106,7 +106,7 @@ function assertEnding(t: ExecutionContext, ended: Ended, how: string, expected: 
 }
 
 for (const [how, expected] of ENDINGS) {
-  ringTest(`the process ends with 64 direct reads in flight: ${how}`, async (t) => {
+  ringTest(`S20: the process ends with 64 direct reads in flight: ${how}`, async (t) => {
     const repetitions = sized(2, 200);
     t.timeout(repetitions * 10_000);
     const times: number[] = [];
@@ -141,7 +141,8 @@ const WORKER_ENDINGS: readonly (readonly [how: string, expected: object, repetit
 ];
 
 for (const [how, expected, few] of WORKER_ENDINGS) {
-  ringTest(`a worker ends with 64 direct reads in flight: ${how}`, async (t) => {
+  // S19, red without the cleanup hook (`add_hook`, crates/ritsu-napi/src/bridge/teardown.rs).
+  ringTest(`S19: a worker ends with 64 direct reads in flight: ${how}`, async (t) => {
     const repetitions = sized(few, 200);
     t.timeout(60_000 + repetitions * 10_000);
     const options = { nodeOptions: ['--expose-gc'], timeoutMs: 60_000 + repetitions * 10_000, silenceMs: 60_000 };

@@ -58,7 +58,8 @@ const POSITIONS: readonly (readonly [string, unknown, string])[] = [
   ['a boolean', true, 'ERR_INVALID_ARG_TYPE'],
 ];
 
-onEach('positions and lengths that make no sense are refused before the buffer moves', async (t, proactor) => {
+// Red without the bounds in `checkInteger` (ts/errors.ts).
+onEach('S12: positions and lengths that make no sense are refused before the buffer moves', async (t, proactor) => {
   const file = await open(fileOf(CONTENT), { flags: 'r+', proactor });
   const buffer = alloc(100, { proactor });
   for (const [name, value, code] of POSITIONS) {
@@ -87,7 +88,7 @@ const THEFTS: readonly (readonly [string, (buffer: Buffer) => object])[] = [
 ];
 
 for (const [name, make] of THEFTS) {
-  onEach(`options whose getter takes the buffer away: ${name}`, async (t, proactor) => {
+  onEach(`S11: options whose getter takes the buffer away: ${name}`, async (t, proactor) => {
     const file = await open(fileOf(CONTENT), { proactor });
     const reader = file.submitter();
     const buffer = Buffer.from(new ArrayBuffer(50));
@@ -108,7 +109,8 @@ for (const [name, make] of THEFTS) {
   });
 }
 
-onEach('an option that changes between two looks is looked at once', async (t, proactor) => {
+// Red when the options are read twice (`plan` in ts/read/submit.ts).
+onEach('S11: an option that changes between two looks is looked at once', async (t, proactor) => {
   const file = await open(fileOf(CONTENT), { proactor });
   const reader = file.submitter();
   for (const name of ['position', 'length'] as const) {
@@ -150,7 +152,8 @@ function liar(t: ExecutionContext): Uint8Array {
   return new Liar(50);
 }
 
-onEach('a view that lies about its length and place is asked nothing', async (t, proactor) => {
+// Red when `inspect` (ts/memory/block.ts) asks the view instead of the genuine getters.
+onEach('S11: a view that lies about its length and place is asked nothing', async (t, proactor) => {
   const file = await open(fileOf(CONTENT), { flags: 'r+', proactor });
   const reader = file.submitter();
   reader.submit(liar(t));

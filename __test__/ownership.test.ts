@@ -5,6 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { alloc, open } from 'ritsu';
+import type { ExecutionContext } from 'ava';
 import type { Bytes, File, Memory, Proactor } from 'ritsu';
 import { onEach, onEachAlone } from './support/backends.ts';
 import { collect } from './support/collect.ts';
@@ -49,7 +50,8 @@ const MOVED: readonly (readonly [string, (proactor: Proactor) => readonly [Memor
 ];
 
 for (const [name, make] of MOVED) {
-  onEach(`after submit every view has length 0, and the same memory comes back: ${name}`, async (t, proactor) => {
+  // S8, red without the `move` in `moveIn` (ts/memory/loan.ts).
+  onEach(`S8: after submit every view has length 0, and the same memory comes back: ${name}`, async (t, proactor) => {
     const file = await open(fileOf(CONTENT), { proactor });
     const [memory, ...views] = make(proactor);
     const length = memory.byteLength;
@@ -106,7 +108,8 @@ onEach('a lease cannot be taken nor read into, and is none the worse for it', as
   await file.close();
 });
 
-onEach('submitted twice, or with a view of the same memory: refused while in flight', async (t, proactor) => {
+// Red without the check of `inFlight` in `checkLendable` (ts/memory/loan.ts).
+onEach('S9: submitted twice, or with a view of the same memory: refused while in flight', async (t, proactor) => {
   const file = await open(fileOf(CONTENT), { proactor });
   for (const whole of [alloc(100, { proactor }), Buffer.from(new ArrayBuffer(100))]) {
     const views = [whole, whole.subarray(0, 50), whole.subarray(50), new DataView(whole.buffer), whole.buffer];
@@ -122,7 +125,8 @@ onEach('submitted twice, or with a view of the same memory: refused while in fli
   await file.close();
 });
 
-onEachAlone('a slice of an ordinary ArrayBuffer is a counted copy, and overlapping ones are refused', {}, async (t, proactor) => {
+// Red without the look at what is being copied in `copyThrough` (ts/memory/loan.ts).
+onEachAlone('S9: a slice of an ordinary ArrayBuffer is a counted copy, and overlapping ones are refused', {}, async (t, proactor) => {
   const file = await open(fileOf(CONTENT), { proactor });
   const whole = Buffer.from(new ArrayBuffer(300)).fill('.');
   const reader = file.submitter();
@@ -141,7 +145,8 @@ onEachAlone('a slice of an ordinary ArrayBuffer is a counted copy, and overlappi
   await reader.poll();
 });
 
-onEachAlone("Node's pooled Buffers: the neighbours stay intact", {}, async (t, proactor) => {
+// Red without the question of `isMovable` whether it is the whole ArrayBuffer (ts/memory/block.ts).
+onEachAlone("S5: Node's pooled Buffers: the neighbours stay intact", {}, async (t, proactor) => {
   const file = await open(fileOf(CONTENT), { proactor });
   const neighbours = Array.from({ length: 20 }, (_, index) => Buffer.from(`neighbour ${index}`));
   const pooled = Buffer.from('x'.repeat(50));
@@ -154,30 +159,41 @@ onEachAlone("Node's pooled Buffers: the neighbours stay intact", {}, async (t, p
   t.is(proactor.stats().copies, 1);
 });
 
-const SHARED: readonly (readonly [string, () => ArrayBufferLike])[] = [
-  ['a SharedArrayBuffer', () => new SharedArrayBuffer(65_536)],
-  ['a growable SharedArrayBuffer', () => new SharedArrayBuffer(65_536, { maxByteLength: 2 ** 20 })],
+async function isCopied(t: ExecutionContext, proactor: Proactor, memory: ArrayBufferLike): Promise<void> {
+  const file = await open(fileOf(CONTENT), { proactor });
+  const view = new Uint8Array(memory);
+  const filling = fill(file, view);
+  t.is(view.length, 65_536, 'it stays where it is');
+  const bytes = await filling;
+  sameBytes(t, bytes.data, CONTENT);
+  sameBytes(t, view.slice(0, CONTENT.length), CONTENT);
+  t.is(proactor.stats().copies, 1);
+  await t.throwsAsync(file.writer().write(view), { code: 'EBADF' });
+  t.is(view.length, 65_536);
+}
+
+const RESIZABLE: readonly (readonly [string, () => ArrayBufferLike])[] = [
   ['a resizable ArrayBuffer', () => new ArrayBuffer(65_536, { maxByteLength: 2 ** 20 })],
   ['WebAssembly memory', () => new WebAssembly.Memory({ initial: 1 }).buffer],
 ];
 
-for (const [name, make] of SHARED) {
-  onEachAlone(`never lent, but copied and counted: ${name}`, {}, async (t, proactor) => {
-    const file = await open(fileOf(CONTENT), { proactor });
-    const memory = make();
-    const view = new Uint8Array(memory);
-    const filling = fill(file, view);
-    t.is(view.length, 65_536, 'it stays where it is');
-    const bytes = await filling;
-    sameBytes(t, bytes.data, CONTENT);
-    sameBytes(t, view.slice(0, CONTENT.length), CONTENT);
-    t.is(proactor.stats().copies, 1);
-    await t.throwsAsync(file.writer().write(view), { code: 'EBADF' });
-    t.is(view.length, 65_536);
-  });
+for (const [name, make] of RESIZABLE) {
+  // S4, red without the question of `isMovable` whether memory is resizable (ts/memory/block.ts).
+  onEachAlone(`S4: never lent, but copied and counted: ${name}`, {}, (t, proactor) => isCopied(t, proactor, make()));
 }
 
-onEachAlone('memory that shrinks or grows while a read is out: no byte lands elsewhere', {}, async (t, proactor) => {
+const SHARED: readonly (readonly [string, () => SharedArrayBuffer])[] = [
+  ['a SharedArrayBuffer', () => new SharedArrayBuffer(65_536)],
+  ['a growable SharedArrayBuffer', () => new SharedArrayBuffer(65_536, { maxByteLength: 2 ** 20 })],
+];
+
+for (const [name, make] of SHARED) {
+  // S10, red when `isArrayBuffer` (ts/memory/block.ts) takes shared memory for an ArrayBuffer.
+  onEachAlone(`S10: never lent, but copied and counted: ${name}`, {}, (t, proactor) => isCopied(t, proactor, make()));
+}
+
+// Red without the question of `isMovable` whether memory is resizable (ts/memory/block.ts).
+onEachAlone('S4: memory that shrinks or grows while a read is out: no byte lands elsewhere', {}, async (t, proactor) => {
   const file = await open(fileOf(CONTENT), { proactor });
   const memory = new ArrayBuffer(10_000, { maxByteLength: 20_000 });
   const filling = fill(file, new Uint8Array(memory, 0, 10_000));
@@ -205,7 +221,8 @@ onEach('a transfer that somebody replaced later does not open the fence', async 
   await file.close();
 });
 
-onEachAlone('memory beyond 4 GiB is refused as a whole; a small view into it is a copy', {}, async (t, proactor) => {
+// Red without the limit of `moveIn` (ts/memory/loan.ts): refused only after it has moved.
+onEachAlone('S12: memory beyond 4 GiB is refused as a whole; a small view into it is a copy', {}, async (t, proactor) => {
   const file = await open(fileOf(CONTENT), { proactor });
   const memory = new ArrayBuffer(4 * 2 ** 30 + 4096);
   for (const options of [{}, { length: 1000 }]) {
@@ -218,7 +235,8 @@ onEachAlone('memory beyond 4 GiB is refused as a whole; a small view into it is 
   t.is(proactor.stats().copies, 1);
 });
 
-onEachAlone('everything is forgotten while a read waits: nothing is freed under it, and it comes to its end', {}, async (t, proactor) => {
+// Red without both that keep it: an operation's own hold of its block, and `BlockTable::retire` waiting for the op's end.
+onEachAlone('S1: everything is forgotten while a read waits: nothing is freed under it, and it comes to its end', {}, async (t, proactor) => {
   const path = freshPath('pipe');
   execFileSync('mkfifo', [path]);
   const pipe = await open(path, { flags: 'r+', proactor });

@@ -34,7 +34,8 @@ async function until(isSo: () => boolean): Promise<void> {
 
 const STEPS = fc.array(fc.record({ read: fc.boolean(), at: fc.nat(99), which: fc.nat(3) }), { minLength: 500, maxLength: 500 });
 
-onEachAlone('10,000 leases: every one shows its own bytes, and an old view never shows another\'s', SMALL, async (t, proactor) => {
+// Red without the move in `Bytes.release` (ts/memory/bytes.ts).
+onEachAlone('S6: 10,000 leases: every one shows its own bytes, and an old view never shows another\'s', SMALL, async (t, proactor) => {
   const reader = await readerOf(proactor);
   let leases = 0;
   await fc.assert(
@@ -154,7 +155,8 @@ onEachAlone("an empty class with whenEmpty 'grow': memory from elsewhere, given 
   t.true(await collectUntil(isFreed), 'the other memory is freed');
 });
 
-onEachAlone("a lease's ArrayBuffer that its holder moved away is never shown again, and its block is recovered", SMALL, async (t, proactor) => {
+// Red when `SizeClass.keep` (ts/memory/size-class.ts) takes a block back whose memory was moved away.
+onEachAlone("S3: a lease's ArrayBuffer that its holder moved away is never shown again, and its block is recovered", SMALL, async (t, proactor) => {
   const reader = await readerOf(proactor);
   let kept: ArrayBuffer[] = [];
   for (let index = 0; index < 3; index += 1) {

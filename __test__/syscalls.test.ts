@@ -26,7 +26,9 @@ test.before(() => void writeBlocks(path, BLOCKS * BLOCK));
 const STYLES = ['allocator', 'submit', 'hybrid', 'allocator, direct', 'submit, direct', 'hybrid, direct'];
 
 function straceTest(name: string, body: (t: ExecutionContext) => Promise<void>): void {
-  ringTest(`strace: ${name}`, body, hasStrace);
+  // A scenario's number comes first.
+  const [, number = '', rest] = /^(S\d+: )?(.*)$/.exec(name)!;
+  ringTest(`${number}strace: ${rest}`, body, hasStrace);
 }
 
 function callsOnFile({ calls }: Traced): Call[] {
@@ -75,7 +77,8 @@ async function readWhileEntersFail(error: string, style: string): Promise<Traced
 }
 
 for (const error of ['EAGAIN', 'EBUSY', 'EINTR', 'ENOMEM']) {
-  straceTest(`every seventh enter fails with ${error}`, async (t) => {
+  // Red when EAGAIN, EBUSY and ENOMEM are no reason to try again (`enter_failure`, crates/ritsu/src/proactor.rs).
+  straceTest(`S17: every seventh enter fails with ${error}`, async (t) => {
     for (const style of ['hybrid', 'allocator, direct']) {
       const traced = await readWhileEntersFail(error, style);
       readWell(t, traced);

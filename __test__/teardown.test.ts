@@ -36,7 +36,7 @@ async function teardown(t: ExecutionContext, how: string, memory: string): Promi
 
 for (const how of ['close', 'destroy']) {
   for (const memory of ['own', 'pool']) {
-    ringTest(`after ${how} no page of 64 direct reads changes: memory of its ${memory}`, async (t) => {
+    ringTest(`S21: after ${how} no page of 64 direct reads changes: memory of its ${memory}`, async (t) => {
       const repetitions = sized(2, 50);
       t.timeout(repetitions * 10_000);
       let completed = 0;

@@ -110,7 +110,7 @@ mod tests {
     /// An op that outlives every deadline cannot be made without a broken disk, so the leak itself is called. In the plain mode the
     /// kernel finishes the op at any system call: the ring lives on, and so must the memory.
     #[test]
-    fn memory_that_the_kernel_still_holds_is_leaked_and_stays_writable() {
+    fn s20_memory_that_the_kernel_still_holds_is_leaked_and_stays_writable() {
         let mut proactor = Proactor::new(Config { first_rung: usize::MAX, ..Config::default() }).unwrap();
         let (reader, mut writer) = std::io::pipe().unwrap();
         let descriptor = proactor.adopt(reader.into()).unwrap();

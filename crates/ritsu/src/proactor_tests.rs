@@ -3,7 +3,7 @@
 use super::{EnterFailure, Proactor, enter_failure};
 
 #[test]
-fn each_errno_of_enter_is_met_in_its_own_way() {
+fn s17_each_errno_of_enter_is_met_in_its_own_way() {
     let rows = [
         (libc::EINTR, EnterFailure::Interrupted),
         (libc::ETIME, EnterFailure::Elapsed),

@@ -37,7 +37,7 @@ fn an_occupied_slot_a_wrong_generation_and_an_unknown_slot_are_refused() {
 }
 
 #[test]
-fn a_completion_of_an_old_generation_is_stale() {
+fn s16_a_completion_of_an_old_generation_is_stale() {
     let mut table = queued(0);
     table.push(token(0, 0));
     table.free(token(0, 0));
@@ -97,7 +97,7 @@ fn a_pushed_op_is_cancelled_once_and_completes_by_itself() {
 }
 
 #[test]
-fn a_late_cancel_does_not_reach_the_slots_next_op() {
+fn s16_a_late_cancel_does_not_reach_the_slots_next_op() {
     let mut table = queued(0);
     table.push(token(0, 0));
     table.free(token(0, 0));

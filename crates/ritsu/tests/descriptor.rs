@@ -32,7 +32,7 @@ fn open(harness: &mut Harness, file: &TemporaryFile) -> (DescriptorId, RawFd) {
 /// The hazard: an entry that is queued resolves its integer when it is submitted. Close and open in between, and the kernel would read
 /// another file.
 #[test]
-fn a_queued_read_sees_its_own_file_although_it_was_closed_and_another_opened() {
+fn s13_a_queued_read_sees_its_own_file_although_it_was_closed_and_another_opened() {
     let _alone = alone();
     for first_rung in RUNGS {
         let mut harness = Harness::on_rung(first_rung);
@@ -59,7 +59,7 @@ fn a_queued_read_sees_its_own_file_although_it_was_closed_and_another_opened() {
 }
 
 #[test]
-fn a_close_waits_for_the_ops_that_hold_the_descriptor() {
+fn s2_a_close_waits_for_the_ops_that_hold_the_descriptor() {
     let _alone = alone();
     for first_rung in RUNGS {
         let mut harness = Harness::on_rung(first_rung);

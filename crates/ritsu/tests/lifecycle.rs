@@ -187,7 +187,7 @@ fn vectored_ops_keep_the_order_of_their_parts() {
 }
 
 #[test]
-fn positions_beyond_four_gib_are_exact() {
+fn s12_positions_beyond_four_gib_are_exact() {
     let mut harness = Harness::on_rung(0);
     let file = TemporaryFile::new(b"");
     let descriptor = harness.open(&file.0, libc::O_RDWR);

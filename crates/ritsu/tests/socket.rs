@@ -327,9 +327,9 @@ fn readiness_is_told_once_and_can_be_cancelled() {
     }
 }
 
-/// S13: a read of connection A is queued, A is closed, and another connection is accepted before the turn's ops reach the kernel.
+/// A read of connection A is queued, A is closed, and another connection is accepted before the turn's ops reach the kernel.
 #[test]
-fn a_queued_read_of_a_closed_connection_takes_no_byte_of_the_next_one() {
+fn s13_a_queued_read_of_a_closed_connection_takes_no_byte_of_the_next_one() {
     for first_rung in RUNGS {
         let mut harness = Harness::on_rung(first_rung);
         let (listener, address) = harness.listen(LOOPBACK);

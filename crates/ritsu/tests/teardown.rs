@@ -46,7 +46,7 @@ fn read_all(harness: &mut Harness, file: &TemporaryFile) -> Vec<BlockMemory> {
 }
 
 #[test]
-fn after_a_drain_no_page_changes() {
+fn s21_after_a_drain_no_page_changes() {
     // No zero byte, so that a page that was read differs from a blank one.
     let content: Vec<u8> = pattern(READS * READ_BYTES, 1).iter().map(|byte| byte | 1).collect();
     let file = TemporaryFile::new(&content);
@@ -127,7 +127,7 @@ fn a_deadline_in_the_past_ends_the_wait_and_a_later_drain_ends_the_ops() {
 }
 
 #[test]
-fn a_retired_block_outlives_its_op_and_its_readers() {
+fn s1_a_retired_block_outlives_its_op_and_its_readers() {
     let mut harness = Harness::on_rung(0);
     let (descriptor, writer) = harness.pipe();
     let target = harness.block(4096);
