@@ -28,6 +28,7 @@ export type { DestroyOptions, ProactorStats } from './proactor.js';
 export type { ProactorOptions } from './proactor-options.js';
 export type { BackendInfo, BackendKind, BackendName, CauseKind } from './backend/choose.js';
 export type { Features } from './backend/backend.js';
+export type { FeatureSwitch } from './backend/switches.js';
 export type { InternetAddress } from './net/address.js';
 export { bind } from './net/bind.js';
 export type { BindOptions } from './net/bind.js';

@@ -1,6 +1,7 @@
 /** What a proactor may be told, and the limits of it. */
 import { argumentTypeError, checkInteger } from './errors.js';
 import type { BackendName } from './backend/backend.js';
+import type { FeatureSwitch } from './backend/switches.js';
 import type { BufferPoolOptions } from './memory/pool.js';
 import type { SizeClassOptions } from './memory/size-class.js';
 
@@ -15,6 +16,8 @@ export interface ProactorOptions {
   readonly inFlightMax?: number | undefined;
   /** Bytes of the pool that may be registered with the kernel (pinned, memlock); 4 MiB where not given. */
   readonly registeredBytesMax?: number | undefined;
+  /** Features of the ring that shall not be used, beside those that `RITSU_DISABLE` names. */
+  readonly disable?: readonly FeatureSwitch[] | undefined;
   /** The pool that reads take memory from. */
   readonly pool?: BufferPoolOptions | undefined;
   /** The blocks that streams receive into: 256 of 65536 bytes where not given. */

@@ -7,6 +7,7 @@ import { BufferGroup } from '../../dist/memory/group.js';
 import { BufferPool } from '../../dist/memory/pool.js';
 import { Inflight } from '../../dist/inflight.js';
 import { MORE, MULTISHOT, NONE, Opcode, SELECTED } from '../../dist/op.js';
+import { NOTHING } from '../../dist/backend/switches.js';
 import type { Backend, ClassLayout } from '../../dist/backend/backend.js';
 import type { Block } from '../../dist/memory/block.js';
 import type { CancelCause, CancelOptions } from '../../dist/cancel.js';
@@ -167,7 +168,7 @@ export class KernelModel {
     const options = this.#options;
     const backend: Partial<Backend> = {
       inFlightMax: 64,
-      features: { bufferSelect: true, registeredBuffers: false, direct: false, nopInject: false },
+      features: { ...NOTHING, bufferSelect: true },
       encode: (operation) => this.#encode(operation),
       cancel: (operation) => {
         this.cancels += 1;

@@ -40,6 +40,12 @@ export interface Features {
   readonly registeredBuffers: boolean;
   /** `direct: true` bypasses the page cache (O_DIRECT). */
   readonly direct: boolean;
+  /** One operation brings many connections, or many chunks of a stream. */
+  readonly multishot: boolean;
+  /** A stream sends from the caller's memory, where it is asked to. */
+  readonly zeroCopy: boolean;
+  /** The kernel does completion work when this thread enters it, and never interrupts it. */
+  readonly deferTaskrun: boolean;
   /** A no-op may carry the result it shall have (IORING_NOP_INJECT_RESULT). */
   readonly nopInject: boolean;
 }

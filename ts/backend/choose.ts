@@ -6,6 +6,8 @@ import { channel } from 'node:diagnostics_channel';
 import { RitsuError, argumentValueError } from '../errors.js';
 import type { Backend, BackendKind, BackendMaker, BackendName, Counters, Features, Settle } from './backend.js';
 import { NodeBackend } from './node.js';
+import { switchedOff } from './switches.js';
+import type { FeatureSwitch } from './switches.js';
 import { UringBackend } from './uring.js';
 
 export type { BackendKind, BackendMaker, BackendName, Counters };
@@ -28,6 +30,7 @@ export interface Choice {
   readonly completionEntries?: number | undefined;
   readonly inFlightMax?: number | undefined;
   readonly registeredBytesMax?: number | undefined;
+  readonly disable?: readonly FeatureSwitch[] | undefined;
 }
 
 const IN_FLIGHT_MAX = 65_536;
@@ -55,10 +58,11 @@ export function chooseBackend(options: Choice, settle: Settle, make?: BackendMak
   if (make !== undefined) return chosen(make(settle, options.inFlightMax ?? IN_FLIGHT_MAX), undefined);
   const wanted = wantedBackend(options);
   const inFlightMax = options.inFlightMax ?? IN_FLIGHT_MAX;
+  const disable = switchedOff(options.disable); // a wrong name is an error, whatever answers
   if (wanted === 'node') return chosen(new NodeBackend(settle, { inFlightMax }), { kind: 'forced', message: 'asked for' });
   try {
     const config = Object.fromEntries(
-      Object.entries({ ...options, backend: undefined, inFlightMax }).filter(([, value]) => value !== undefined),
+      Object.entries({ ...options, disable, backend: undefined, inFlightMax }).filter(([, value]) => value !== undefined),
     );
     return chosen(new UringBackend(settle, { ...config, inFlightMax }), undefined);
   } catch (error) {

@@ -24,6 +24,9 @@ export interface NativeCapability {
   readonly bufferSelect: boolean;
   readonly registeredBuffers: boolean;
   readonly nopInject: boolean;
+  readonly multishotReceive: boolean;
+  readonly zeroCopy: boolean;
+  readonly deferTaskrun: boolean;
 }
 
 export interface NativeConfig {
@@ -31,6 +34,8 @@ export interface NativeConfig {
   readonly completionEntries?: number;
   readonly inFlightMax?: number;
   readonly registeredBytesMax?: number;
+  /** Features that shall not be used, by their names. */
+  readonly disable?: Readonly<Record<string, boolean>>;
 }
 
 /** See `crates/ritsu-napi/src/lib.rs`, where each is documented. */

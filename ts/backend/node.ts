@@ -21,6 +21,7 @@ import { borrow, closeFile } from './node/calls.js';
 import { Datagrams } from './node/datagrams.js';
 import { DescriptorTable } from './node/descriptors.js';
 import { Runner } from './node/runner.js';
+import { NOTHING } from './switches.js';
 import type { Backend, ClassLayout, Counters, Features, Opened, Settle } from './backend.js';
 
 const { setImmediate } = globalThis;
@@ -51,7 +52,7 @@ export interface NodeBackendOptions {
  */
 export class NodeBackend implements Backend {
   readonly name = 'node';
-  readonly features: Features = { bufferSelect: true, registeredBuffers: false, direct: false, nopInject: true };
+  readonly features: Features = { ...NOTHING, bufferSelect: true, nopInject: true };
   readonly inFlightMax: number;
   onCollected: ((ids: readonly number[]) => void) | undefined = undefined;
   onBroken: (() => void) | undefined = undefined;

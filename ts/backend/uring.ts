@@ -51,8 +51,9 @@ export class UringBackend implements Backend {
     this.#settle = settle;
     this.#native = new NativeProactor(config, (count) => this.#dispatch(count));
     this.inFlightMax = config.inFlightMax;
-    const { bufferSelect, registeredBuffers, nopInject } = this.#native.capability();
-    this.features = { bufferSelect, registeredBuffers, nopInject, direct: true };
+    const { bufferSelect, multishotReceive: multishot, zeroCopy, deferTaskrun, nopInject, ...others } = this.#native.capability();
+    const registeredBuffers = others.registeredBuffers && config.disable?.['registeredBuffers'] !== true;
+    this.features = { bufferSelect, registeredBuffers, multishot, zeroCopy, deferTaskrun, nopInject, direct: true };
     const page = this.#native.page();
     this.#words = new Uint32Array(page);
     this.#integers = new Int32Array(page);

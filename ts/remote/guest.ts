@@ -8,6 +8,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { Fifo } from '../fifo.js';
 import { Block } from '../memory/block.js';
 import type { Opened } from '../backend/backend.js';
+import { NOTHING } from '../backend/switches.js';
 import { MORE, MULTISHOT, NONE, Opcode } from '../op.js';
 import type { Completion } from '../op.js';
 import type { Proactor, Resident } from '../proactor.js';
@@ -64,7 +65,7 @@ export class Guest implements Resident, Asker {
     port.on('message', (request: Request) => this.#receive(request));
     port.on('close', () => this.#end());
     const { features, name } = proactor.backend;
-    this.#post({ kind: 'welcome', features: { ...features, bufferSelect: false, registeredBuffers: false, direct: false }, owner: name });
+    this.#post({ kind: 'welcome', features: { ...NOTHING, nopInject: features.nopInject }, owner: name });
   }
 
   /** The proactor is being closed: what was begun is answered, nothing more is. */

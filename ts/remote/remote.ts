@@ -10,6 +10,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import type { Backend, BackendKind, Counters, Features, Opened, Settle } from '../backend/backend.js';
+import { NOTHING } from '../backend/switches.js';
 import { closedError } from '../errors.js';
 import { MORE, NONE, Opcode, UNREF } from '../op.js';
 import type { Completion, Operation } from '../op.js';
@@ -19,7 +20,6 @@ import { argumentOf, record, recordCancel } from './record.js';
 import { ANSWER_FIELDS, ASK_FIELDS, Answer, Records } from './wire.js';
 import type { Call, Detail, Request, Response } from './wire.js';
 
-const NO_FEATURES: Features = { bufferSelect: false, registeredBuffers: false, direct: false, nopInject: false };
 const NO_STATUS = new Float64Array(20);
 const NO_ADDRESS = new Uint8Array();
 const FAULT_CLOSED = -10006;
@@ -35,7 +35,7 @@ interface Addresses {
 export class RemoteBackend extends LocalMemory implements Backend {
   readonly name: BackendKind = 'remote';
   readonly inFlightMax: number;
-  features = NO_FEATURES;
+  features: Features = NOTHING;
   onBroken: (() => void) | undefined = undefined;
   readonly #port: MessagePort;
   readonly #settle: Settle;

@@ -8,6 +8,7 @@ import { AsyncResource } from 'node:async_hooks';
 import { accept } from '../backend/node/accept.js';
 import { BlockTable } from '../backend/node/blocks.js';
 import { DescriptorTable } from '../backend/node/descriptors.js';
+import { NOTHING } from '../backend/switches.js';
 import { MORE, NONE, Opcode, REFUSED } from '../op.js';
 import type { Block } from '../memory/block.js';
 import type { Backend, ClassLayout, Counters, Features, Opened, Settle } from '../backend/backend.js';
@@ -49,7 +50,7 @@ export interface RingOptions {
 
 export class SimulatedRing implements Backend {
   readonly name = 'simulated';
-  readonly features: Features = { bufferSelect: true, registeredBuffers: false, direct: false, nopInject: true };
+  readonly features: Features = { ...NOTHING, bufferSelect: true, multishot: true, zeroCopy: true, nopInject: true };
   readonly inFlightMax: number;
   readonly timers?: Timers;
   onCollected: ((ids: readonly number[]) => void) | undefined = undefined;

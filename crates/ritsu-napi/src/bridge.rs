@@ -432,6 +432,18 @@ fn read_config(js: Js, object: sys::napi_value) -> Result<(Config, Budget), Fail
     if js.kind(registered)? != sys::ValueType::napi_undefined {
         config.registered_bytes_max = js.whole_number(registered, "registeredBytesMax", 0, 1 << 40)? as usize;
     }
+    let off = js.property(object, "disable")?;
+    if let Some(off) = optional_object(js, off, "disable")? {
+        config.multishot &= !js.flag(off, "multishot")?;
+        config.buffer_select &= !js.flag(off, "bufferSelect")?;
+        config.zero_copy &= !js.flag(off, "zeroCopy")?;
+        if js.flag(off, "registeredBuffers")? {
+            config.registered_bytes_max = 0;
+        }
+        if js.flag(off, "deferTaskrun")? {
+            config.first_rung = Config::FIRST_RUNG_NOT_DEFERRED;
+        }
+    }
     let limits = js.property(object, "budget")?;
     if let Some(limits) = optional_object(js, limits, "budget")? {
         number(limits, "rounds", 1, 1 << 16, &mut budget.rounds)?;

@@ -176,7 +176,7 @@ mod items {
         /// `causeKind` when there is no ring to be had.
         #[napi(
             constructor,
-            ts_args_type = "config: { entries?: number, completionEntries?: number, inFlightMax?: number, registeredBytesMax?: number, budget?: { rounds?: number, completions?: number, microseconds?: number } } | undefined, dispatch: (count: number) => void"
+            ts_args_type = "config: { entries?: number, completionEntries?: number, inFlightMax?: number, registeredBytesMax?: number, disable?: Record<string, boolean>, budget?: { rounds?: number, completions?: number, microseconds?: number } } | undefined, dispatch: (count: number) => void"
         )]
         pub fn new(env: Env, config: Unknown<'_>, dispatch: Unknown<'_>) -> Result<Self> {
             Ok(Self { bridge: Bridge::open(env, config, dispatch)? })

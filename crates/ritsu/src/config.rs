@@ -41,6 +41,15 @@ pub struct Config {
     pub first_rung: usize,
     /// Ask for multishot ops where the kernel has them. Off: each is answered by one outcome, as on an old kernel.
     pub multishot: bool,
+    /// Use provided-buffer rings where the kernel has them. Off: select reads are refused, as on an old kernel.
+    pub buffer_select: bool,
+    /// Send without a copy where the kernel can. Off: such sends are plain ones, as on an old kernel.
+    pub zero_copy: bool,
+}
+
+impl Config {
+    /// The first rung whose completion work is not deferred to our own enter: for a kernel that has a bug there.
+    pub const FIRST_RUNG_NOT_DEFERRED: usize = 2;
 }
 
 impl Default for Config {
@@ -52,6 +61,8 @@ impl Default for Config {
             registered_bytes_max: REGISTERED_BYTES_MAX,
             first_rung: 0,
             multishot: true,
+            buffer_select: true,
+            zero_copy: true,
         }
     }
 }

@@ -145,7 +145,7 @@ pub(crate) fn probe(ring: &IoUring, config: &Config) -> Result<Capability, Setup
         multishot_accept: config.multishot && probe.is_supported(opcode::Socket::CODE),
         multishot_receive: config.multishot && zero_copy,
         multishot_read: config.multishot && probe.is_supported(opcode::ReadMulti::CODE),
-        zero_copy,
+        zero_copy: config.zero_copy && zero_copy,
         ..Capability::default()
     })
 }

@@ -101,7 +101,7 @@ impl Ring {
             entries,
             completion_entries,
             defer_taskrun: defers(step),
-            buffer_select: ring.trial_group(),
+            buffer_select: config.buffer_select && ring.trial_group(),
             nop_inject,
             wait_timeout,
             signalling: cfg!(target_arch = "x86_64"),

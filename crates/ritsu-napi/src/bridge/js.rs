@@ -306,7 +306,7 @@ impl Js {
     }
 
     /// Whether a property is `true`; not there is `false`.
-    fn flag(self, object: sys::napi_value, name: &str) -> Result<bool, Failure> {
+    pub fn flag(self, object: sys::napi_value, name: &str) -> Result<bool, Failure> {
         let key = self.string(name)?;
         let mut value = ptr::null_mut();
         // SAFETY: object and key are values of the current scope.
