@@ -12,7 +12,8 @@ import type { ExecutionContext } from 'ava';
 import { Proactor, alloc, backendInfo, open, sleep } from 'ritsu';
 import type { Bytes, File } from 'ritsu';
 import { onEachAlone } from './support/backends.ts';
-import { fileOf, freshPath, randomBytes } from './support/files.ts';
+import { fileOf, freshPath, randomBytes, sparseFile } from './support/files.ts';
+import { pause } from './support/net.ts';
 import { sameBytes } from './support/same.ts';
 
 const CONTENT = randomBytes(4096 * 64);
@@ -116,6 +117,19 @@ onEachAlone('a file of a closed proactor is closed', {}, async (t, proactor) => 
   t.true(file.closed);
   t.is(file.fd, -1);
   await t.throwsAsync(async () => left.allocator().read(), CLOSED);
+});
+
+test('node: what node:fs answers past the deadline goes nowhere', async (t) => {
+  const path = sparseFile([[2 ** 28 - 1, Buffer.from('x')]]);
+  const proactor = new Proactor({ backend: 'node' });
+  const file = await open(path, { proactor });
+  const reading = t.throwsAsync(file.allocator({ allocator: { acquire: () => Buffer.alloc(2 ** 28), release: () => {} }, blockSize: 2 ** 28 }).read(), CLOSED);
+  await pause(1); // `node:fs` has it now
+  await proactor.destroy({ deadline: 0 });
+  await reading;
+  while (proactor.stats().inFlight > 0) await pause(10);
+  const { inFlight, stale } = proactor.stats();
+  t.deepEqual({ inFlight, stale }, { inFlight: 0, stale: 0 });
 });
 
 onEachAlone('destroy with a wrong deadline is refused', {}, async (t, proactor) => {

@@ -7,18 +7,19 @@
  */
 import { constants } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { argumentTypeError, checkOptions, closedError, systemError } from './errors.js';
+import { argumentTypeError, checkInteger, checkOptions, checkPosition, closedError, systemError } from './errors.js';
 import { File, open } from './file.js';
 import { OFFERED, claim, isPending, release, revoke, settle } from './move-state.js';
 import { Pipe } from './pipe.js';
-import { Proactor } from './proactor.js';
-import type { Resident } from './proactor.js';
+import { checkProactor } from './net/arguments.js';
+import type { Proactor, Resident } from './proactor.js';
 import { Stream } from './stream.js';
 import { TcpStream } from './net/tcp.js';
 import { UnixStream } from './net/unix.js';
 import { closeDescriptor } from './unclosed.js';
 
 type Kind = 'tcp' | 'unix' | 'pipe' | 'file';
+const KINDS: ReadonlySet<unknown> = new Set<Kind>(['tcp', 'unix', 'pipe', 'file']);
 
 /** A resource between two threads. Plain data: `postMessage` it, and give it to `takeOver` once. */
 export interface Moved {
@@ -99,9 +100,9 @@ export async function handOver(resource: Stream | File, options: HandOverOptions
  * parentPort.on('message', async (moved) => serve(await takeOver(moved)));
  */
 export async function takeOver(moved: Moved, options: { readonly proactor?: Proactor | undefined } = {}): Promise<TcpStream | UnixStream | Pipe | File> {
-  const proactor = options.proactor ?? Proactor.current();
-  if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
-  if (!(moved?.state instanceof Int32Array)) throw argumentTypeError('moved', 'what handOver gave', moved);
+  checkOptions(options);
+  const proactor = checkProactor(options.proactor);
+  checkMoved(moved);
   if (!claim(moved.state)) throw closedError('takeOver');
   let taken: TcpStream | UnixStream | Pipe | File;
   try {
@@ -113,6 +114,17 @@ export async function takeOver(moved: Moved, options: { readonly proactor?: Proa
   if (settle(moved.state)) return taken;
   await taken.close();
   throw closedError('takeOver');
+}
+
+/** It came as a message, from whoever: nothing of it is used that is not what `handOver` gives. */
+function checkMoved(moved: Moved): void {
+  const { kind, state, rest, path, fd, flags, position } = moved ?? ({} as Partial<Moved>);
+  const isWhole = KINDS.has(kind) && state instanceof Int32Array && state.length > 0 && state.buffer instanceof SharedArrayBuffer
+    && rest instanceof Uint8Array && (path === undefined || typeof path === 'string');
+  if (!isWhole) throw argumentTypeError('moved', 'what handOver gave', moved);
+  checkInteger('moved.fd', fd, 0, 2 ** 31 - 1);
+  checkInteger('moved.flags', flags, 0, 2 ** 31 - 1);
+  checkPosition(position);
 }
 
 /** The thread that it was sent to has ended: whether another may have it. If it died half-way, nobody may. */

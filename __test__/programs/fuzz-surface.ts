@@ -36,6 +36,8 @@ const INTERNAL: Readonly<Record<string, readonly string[]>> = {
   OwnedBuffer: ['prepare', 'complete'],
   PooledBuffer: ['prepare', 'complete'],
   SubmitReader: ['keep'],
+  Stream: ['detach', 'prepend'],
+  File: ['detach', 'resume'],
   TcpStream: ['keep'],
   Writer: ['plan', 'send'],
   StreamWriter: ['plan', 'send'],
