@@ -1,0 +1,34 @@
+# Runs a command beside a file whose reads are never answered, as of a network file system that is gone:
+# perl stalled-file.pl <existing file> <command...>, in a mount namespace of its own. The file is a FUSE mount, served here.
+use strict;
+use warnings;
+use POSIX ();
+
+my $path = shift;
+sysopen(my $device, '/dev/fuse', POSIX::O_RDWR) or die "/dev/fuse: $!";
+my $mount = `uname -m` =~ /x86_64/ ? 165 : 40;
+my @texts = map { "$_\0" } ('stalled', $path, 'fuse', sprintf('fd=%d,rootmode=100000,user_id=0,group_id=0', fileno $device));
+syscall($mount, $texts[0], $texts[1], $texts[2], 0, $texts[3]) == 0 or die "mount: $!";
+exit 0 unless @ARGV;    # only asked whether it can be done
+my $child = fork // die "fork: $!";
+if ($child == 0) { exec { $ARGV[0] } @ARGV or die "$ARGV[0]: $!" }
+$SIG{CHLD} = sub {
+    waitpid $child, 0;
+    exit $? >> 8 unless $? & 127;
+    $SIG{$_} = 'DEFAULT' for 'TERM';
+    kill $? & 127, $$;
+};
+
+my %answers = (
+    3  => pack('QLL', 1, 0, 0) . pack('Q6L10', 1, 1 << 20, 0, 0, 0, 0, 0, 0, 0, 0100644, 1, 0, 0, 0, 4096, 0),    # GETATTR
+    14 => pack('QLL', 1, 0, 0),                                                         # OPEN
+    26 => pack('L4S2L2x32', 7, 31, 65_536, 1, 12, 9, 131_072, 1),                       # INIT: reading ahead waits for nobody
+);
+while (1) {
+    next unless defined sysread $device, my $request, 1 << 20;
+    my (undef, $operation, $unique) = unpack 'LLQ', $request;
+    next if $operation == 15 || $operation == 36;                                       # READ, INTERRUPT: no answer, ever
+    my $answer = $answers{$operation} // '';
+    my $error = exists $answers{$operation} ? 0 : -38;
+    syswrite $device, pack('LlQ', 16 + length $answer, $error, $unique) . $answer;
+}

@@ -1,0 +1,43 @@
+/**
+ * Ends, in the way given, with a read in the kernel that nothing can cancel: `stalled <how> <path>`, where reads of the
+ * file are never answered. Reports the time just before.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Proactor, alloc, open } from 'ritsu';
+import { report } from './report.ts';
+
+/** As long as the read needs to get to where a cancel does not reach it. */
+const ON_ITS_WAY_MS = 200;
+
+interface Stalled {
+  readonly proactor: Proactor;
+  readonly read: Promise<unknown>;
+}
+
+async function begin(path: string): Promise<Stalled> {
+  const proactor = new Proactor({ backend: 'uring' });
+  const file = await open(path, { proactor });
+  await file.stat(); // without a size nothing is read
+  const reader = file.submitter();
+  reader.submit(alloc(4096, { proactor }), { position: 0 });
+  const read = reader.poll().catch((error: unknown) => error);
+  await delay(ON_ITS_WAY_MS);
+  return { proactor, read };
+}
+
+const ENDINGS: Readonly<Record<string, (stalled: Stalled) => unknown>> = {
+  'process.exit': () => process.exit(7),
+  'an uncaught error': () => setImmediate(() => { throw new Error('on purpose'); }),
+  SIGTERM: () => process.kill(process.pid, 'SIGTERM'),
+  destroy: async ({ proactor, read }) => {
+    await proactor.destroy({ deadline: 100 });
+    const { code, buffer } = (await read) as { code: string; buffer?: Buffer };
+    report({ code, isKept: buffer === undefined });
+    process.exit(0);
+  },
+};
+
+const [how = '', path = ''] = process.argv.slice(2);
+const stalled = await begin(path);
+report({ at: Date.now(), inFlight: stalled.proactor.stats().inFlight });
+await ENDINGS[how]!(stalled);
