@@ -23,7 +23,7 @@ async function smoke(bench: string, words: readonly string[] = [], environment: 
   return { code, output };
 }
 
-for (const bench of ['file', 'boundary', 'read-styles', 'echo']) {
+for (const bench of ['file', 'boundary', 'read-styles', 'echo', 'threads']) {
   // Removing a checksum in an engine, or an engine that reads the wrong block, makes the harness exit with 1.
   test.serial(`the smoke size of ${bench}: every engine gives every byte`, async (t) => {
     t.timeout(300_000);

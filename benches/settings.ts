@@ -14,7 +14,7 @@ export interface Settings {
   readonly scale: number;
 }
 
-export const usage = `usage: node benches/{file,boundary,read-styles,echo,run}.ts
+export const usage = `usage: node benches/{file,boundary,read-styles,echo,threads,run}.ts
   --smoke            small sizes, every byte verified, no timing worth reading
   --runs N           rounds of the real size (5)
   --row TEXT         only rows whose title has TEXT

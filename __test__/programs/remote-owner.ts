@@ -1,6 +1,6 @@
 /**
  * A thread whose proactor others use: it posts a port to it, falls asleep for good when it is sent a gate that nobody
- * opens, and closes it when it is told to.
+ * opens, says how often its loop has turned, and closes it when it is told to.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { Proactor } from 'ritsu';
@@ -9,8 +9,9 @@ import type { BackendName } from 'ritsu';
 const proactor = new Proactor({ backend: workerData as BackendName });
 const port = proactor.share();
 parentPort!.postMessage(port, [port]);
-parentPort!.on('message', (order: Int32Array | 'close') => {
+parentPort!.on('message', (order: Int32Array | 'close' | 'turns') => {
   if (order === 'close') void proactor.destroy().then(() => parentPort!.close());
+  else if (order === 'turns') parentPort!.postMessage(performance.nodeTiming.uvMetricsInfo.loopCount);
   else {
     parentPort!.postMessage('asleep');
     Atomics.wait(order, 0, 0);

@@ -134,6 +134,13 @@ export const iterateHybrid = ritsu('ritsu hybrid pooled', 'ritsu-file/iterate-hy
 export const nopBatch = ritsu('ritsu no-op, awaited as a batch', 'ritsu-nop/nop');
 export const nopLanes = ritsu('ritsu no-op, in lanes', 'ritsu-nop/lanes');
 
+export const nopRemote = ritsu('ritsu no-op on another thread', 'ritsu-nop/remote');
+
+export const handOver = ritsu('ritsu hand-over there and back', 'ritsu-threads/bounce');
+export const oneServer = ritsu('ritsu, one thread', 'ritsu-threads/one');
+export const twoServers = ritsu('ritsu, two threads', 'ritsu-threads/two');
+
+export const messages = node('postMessage there and back', 'nop/messages');
 export const turn = node('promises and a turn, no I/O', 'nop/turn', 'limit');
 export const view = node('a view', 'nop/view', 'limit');
 export const transfer = node('a transfer and a view', 'nop/transfer', 'limit');

@@ -1,4 +1,5 @@
 /** What a turn costs without any I/O: the floor below every promise API, and the fence by itself. */
+import { Worker } from 'node:worker_threads';
 import type { Meter } from '../meter.ts';
 import type { Workload, Workloads } from './session.ts';
 
@@ -41,4 +42,27 @@ function handOver(fence: boolean): Workload {
   };
 }
 
-export const workloads: Workloads = { turn, view: handOver(false), transfer: handOver(true) };
+/** What a program without ritsu would do: a message to a worker for each request, and one back. */
+const messages: Workload = async ({ depth }) => {
+  const echo = new Worker('const { parentPort } = require("node:worker_threads"); parentPort.on("message", (n) => parentPort.postMessage(n));', { eval: true });
+  const waiting: ((started: number) => void)[] = [];
+  echo.on('message', (started: number) => waiting.shift()!(started));
+  return {
+    async pass(meter) {
+      const batch: Promise<void>[] = [];
+      for (let block = meter.next(); block >= 0; block = meter.next()) {
+        echo.postMessage(meter.start());
+        batch.push(new Promise<number>((resolve) => waiting.push(resolve)).then((started) => meter.finishEmpty(started)));
+        if (batch.length < depth) continue;
+        await Promise.all(batch);
+        batch.length = 0;
+      }
+      await Promise.all(batch);
+    },
+    async close() {
+      await echo.terminate();
+    },
+  };
+};
+
+export const workloads: Workloads = { turn, messages, view: handOver(false), transfer: handOver(true) };

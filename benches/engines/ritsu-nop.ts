@@ -1,23 +1,40 @@
-/** The boundary alone: operations that do nothing, so many in a batch. */
-import { Proactor } from 'ritsu';
+/** The boundary alone: operations that do nothing, so many in a batch; on the thread's own proactor or another's. */
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
+import { Proactor, remoteProactor } from 'ritsu';
+import type { Meter } from '../meter.ts';
 import type { Workload, Workloads } from './session.ts';
 
 /** A batch is submitted in one turn and awaited as a whole. */
-const nop: Workload = async (plan) => {
+async function inBatches(proactor: Proactor, depth: number, meter: Meter): Promise<void> {
+  const batch: Promise<void>[] = [];
+  for (let block = meter.next(); block >= 0; block = meter.next()) {
+    const started = meter.start();
+    batch.push(proactor.nop().then(() => meter.finishEmpty(started)));
+    if (batch.length < depth) continue;
+    await Promise.all(batch);
+    batch.length = 0;
+  }
+  await Promise.all(batch);
+}
+
+const nop: Workload = async ({ depth }) => {
   const proactor = new Proactor();
+  return { pass: (meter) => inBatches(proactor, depth, meter), close: () => proactor.close() };
+};
+
+/** The same on the proactor of a worker, which does nothing else. */
+const remote: Workload = async ({ depth }) => {
+  const owner = new Worker(new URL('thread.ts', import.meta.url), { workerData: { role: 'owner' } });
+  const [port] = (await once(owner, 'message')) as [MessagePort];
+  const proactor = await remoteProactor(port);
   return {
-    async pass(meter) {
-      const batch: Promise<void>[] = [];
-      for (let block = meter.next(); block >= 0; block = meter.next()) {
-        const started = meter.start();
-        batch.push(proactor.nop().then(() => meter.finishEmpty(started)));
-        if (batch.length < plan.depth) continue;
-        await Promise.all(batch);
-        batch.length = 0;
-      }
-      await Promise.all(batch);
+    pass: (meter) => inBatches(proactor, depth, meter),
+    async close() {
+      await proactor.close();
+      await owner.terminate();
     },
-    close: () => proactor.close(),
   };
 };
 
@@ -39,4 +56,4 @@ const lanes: Workload = async (plan) => {
   };
 };
 
-export const workloads: Workloads = { nop, lanes };
+export const workloads: Workloads = { nop, lanes, remote };

@@ -51,6 +51,8 @@ export class RemoteBackend extends LocalMemory implements Backend {
   #postDue = false;
   #detail: Detail | undefined = undefined;
   #keepsAlive = true;
+  /** Whether the port keeps the process alive; until the first operation it does, for the owner's welcome. */
+  #holds = true;
   /** Operations that keep the process alive. */
   #referenced = 0;
   #closed = false;
@@ -243,9 +245,13 @@ export class RemoteBackend extends LocalMemory implements Backend {
     this.#finish(operation, completion);
   }
 
+  /** The port is told only of what changes: it would be the dearest part of a no-op. */
   #refer(change: number): void {
     this.#referenced += change;
-    if (this.#referenced > 0 && this.#keepsAlive) this.#port.ref();
+    const holds = this.#referenced > 0 && this.#keepsAlive;
+    if (holds === this.#holds) return;
+    this.#holds = holds;
+    if (holds) this.#port.ref();
     else this.#port.unref();
   }
 
