@@ -55,6 +55,8 @@ export class Inflight {
   /** Slots that ever came free; and how many it was when somebody last looked. */
   #vacated = 0;
   #vacatedBefore = -1;
+  /** All were given up: what still comes has been told already. */
+  #forsaken = false;
   /** Completions of an operation that no longer has its slot. Never expected. */
   stale = 0;
   /** How aborts and timeouts ended. */
@@ -86,7 +88,7 @@ export class Inflight {
     const { slot, generation } = completion;
     const operation = this.#operations[slot];
     if (operation === undefined || operation.generation !== generation) {
-      this.stale += 1;
+      if (!this.#forsaken) this.stale += 1;
       return;
     }
     if ((completion.flags & MORE) !== 0) {
@@ -131,6 +133,7 @@ export class Inflight {
 
   /** Fail what is left: the system did not end it, and nothing will be reported any more. */
   forsake(): void {
+    this.#forsaken = true;
     for (const [slot, operation] of this.#operations.entries()) {
       if (operation === undefined) continue;
       this.#operations[slot] = undefined;

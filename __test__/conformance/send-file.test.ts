@@ -125,12 +125,15 @@ onEachAlone('an abort, and a peer that goes: the count is what arrived, and all 
   const { port } = listener.address();
 
   const reader = await nodeConnect({ port, host: '127.0.0.1' });
-  reader.pause();
   const stream = await listener.accept();
   const abort = new AbortController();
-  setTimeout(() => abort.abort('enough'), 100);
-  setTimeout(() => reader.on('data', (chunk: Buffer) => parts.push(chunk)).resume(), 400);
   const parts: Buffer[] = [];
+  reader.on('data', (chunk: Buffer) => parts.push(chunk));
+  reader.once('data', () => {
+    reader.pause(); // the buffers fill up, and the send waits
+    setTimeout(() => abort.abort('enough'), 100);
+    setTimeout(() => reader.resume(), 400);
+  });
   const error = await t.throwsAsync<Error & { bytesTransferred: number }>(stream.sendFile(file, { signal: abort.signal }), { name: 'AbortError' });
   t.is(error.cause, 'enough');
   const { bytesTransferred } = error;

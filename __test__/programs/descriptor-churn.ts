@@ -28,6 +28,7 @@ function openMany(stop: Int32Array): void {
   const held: (readonly [fd: number, inode: number])[] = [];
   const surprises: (string | undefined)[] = [];
   let opened = 0;
+  parentPort!.postMessage('begins');
   for (; Atomics.load(stop, 0) === 0; opened += 1) {
     const fd = fs.openSync(PATHS[opened % PATHS.length]!, 'r');
     held.push([fd, fs.fstatSync(fd).ino]);
@@ -67,6 +68,7 @@ async function churn(backend: BackendName, rounds: number): Promise<void> {
   await round(proactor);
   const before = numbers();
   const worker = new Worker(new URL(import.meta.url), { workerData: stop });
+  await once(worker, 'message');
   const told = once(worker, 'message') as Promise<[{ opened: number; surprises: string[] }]>;
   const over = once(worker, 'exit');
   for (let index = 0; index < rounds; index += 1) await round(proactor);

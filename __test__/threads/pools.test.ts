@@ -39,7 +39,7 @@ onEach('processes of node:cluster: each serves, and goes on when another is kill
   const ended = await runProgram('cluster', [], { env: { RITSU_BACKEND: backend }, timeoutMs: 60_000 });
   endedWith(t, ended, 0);
   const said = reported(ended) as Record<'before' | 'after', { pids: number[]; failed: number }> & { workers: number[]; left: number };
-  t.deepEqual(new Set(said.before.pids), new Set(said.workers));
+  t.deepEqual(said.before.pids.map(String).toSorted(), said.workers.map(String).toSorted());
   t.is(said.before.failed, 0);
   t.deepEqual(said.after, { pids: [said.left], failed: 0 });
 });

@@ -56,7 +56,7 @@ export class NodeBackend implements Backend {
   readonly inFlightMax: number;
   onCollected: ((ids: readonly number[]) => void) | undefined = undefined;
   onBroken: (() => void) | undefined = undefined;
-  #settle: Settle;
+  readonly #settle: Settle;
   readonly #blocks = new BlockTable((id) => this.onCollected?.([id]));
   readonly #descriptors = new DescriptorTable();
   readonly #tables = { blocks: this.#blocks, descriptors: this.#descriptors };
@@ -241,7 +241,6 @@ export class NodeBackend implements Backend {
     this.cancelAll();
     while (this.#ready.length > 0) this.#deliver();
     this.#runner.abandon();
-    this.#settle = () => {};
     return this.#calls.filter((call) => call?.state === OUT).length;
   }
 
