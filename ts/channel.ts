@@ -18,11 +18,14 @@ import { isBeingClosed } from './unclosed.js';
 import type { Unclosed } from './unclosed.js';
 
 /** How its bytes are moved: RECEIVE and SEND, or READ and WRITE. */
-export type StreamKind = 'socket' | 'pipe';
+export type StreamKind = 'tcp' | 'unix' | 'pipe';
+
+/** The message's argument begins with the length of an address: none. */
+const SOCKET: WriteCodes = { single: Opcode.SEND, vectored: Opcode.SEND_MESSAGE, header: 4, endpoint: STREAM };
 
 const CODES: Readonly<Record<StreamKind, WriteCodes>> = {
-  // The message's argument begins with the length of an address: none.
-  socket: { single: Opcode.SEND, vectored: Opcode.SEND_MESSAGE, header: 4, endpoint: STREAM },
+  tcp: SOCKET,
+  unix: SOCKET,
   pipe: { single: Opcode.WRITE, vectored: Opcode.WRITEV, header: 0, endpoint: STREAM },
 };
 
@@ -74,7 +77,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     this.fd = fd;
     this.kind = kind;
     this.codes = CODES[kind];
-    this.intake = new Intake(proactor, descriptor, kind === 'socket' ? Opcode.RECEIVE_SELECT : Opcode.READ_SELECT);
+    this.intake = new Intake(proactor, descriptor, kind === 'pipe' ? Opcode.READ_SELECT : Opcode.RECEIVE_SELECT);
     proactor.residents.add(this);
   }
 
@@ -120,7 +123,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
 
   finish(): Promise<void> {
     if (this.closed) return this.close();
-    return this.kind === 'socket' ? this.shutdown() : this.close();
+    return this.kind === 'pipe' ? this.close() : this.shutdown();
   }
 
   keepAlive(on: boolean): void {

@@ -23,7 +23,7 @@ export interface StreamWriteOptions extends WriteOptions, StreamWriterOptions {}
 
 /** What a stream's writer needs of it. */
 export interface StreamTarget extends WriteTarget {
-  readonly kind: 'socket' | 'pipe';
+  readonly kind: 'tcp' | 'unix' | 'pipe';
   readonly turns: Turns;
   /** End the writing side, after the writes that were called. */
   finish(): Promise<void>;
@@ -77,10 +77,12 @@ export class StreamWriter extends Writer {
   }
 
   protected override send(transfer: Transfer, plan: Plan, all: boolean): Promise<WriteResult> {
-    if (this.#target.kind === 'socket') {
+    const { kind, codes } = this.#target;
+    if (kind !== 'pipe') {
       if (all) transfer.flags = WAIT_ALL;
       const wanted = 'zeroCopy' in plan ? plan.zeroCopy : this.#zeroCopy;
-      if (wanted && transfer.total >= ZERO_COPY_MIN && transfer.opcode === this.#target.codes.single) {
+      // The system knows none between Unix sockets.
+      if (wanted && kind === 'tcp' && transfer.total >= ZERO_COPY_MIN && transfer.opcode === codes.single) {
         transfer.expectNotice(ZERO_COPY);
       }
     }

@@ -39,6 +39,16 @@ onEach('an abstract name makes no file', async (t, proactor, backend) => {
   await (await listen({ path, proactor })).close();
 });
 
+onEach('zeroCopy: the system knows none here, and the bytes arrive all the same', async (t, proactor) => {
+  const pair = await disposed(t, unixPair(proactor));
+  const data = randomBytes(100_000);
+  const receiving = drain(pair.inside.allocator());
+  const { bytesWritten } = await pair.outside.writer({ zeroCopy: true }).writeAll(data);
+  t.is(bytesWritten, data.length);
+  await pair.outside.shutdown();
+  sameBytes(t, await receiving, data);
+});
+
 onEach('node:net at the other end, either way', async (t, proactor) => {
   const path = freshPath('socket');
   const server = await disposed(t, nodeServer((socket) => socket.pipe(socket), { path, allowHalfOpen: true }));

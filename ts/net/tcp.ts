@@ -17,7 +17,7 @@ export class TcpStream extends Stream {
 
   /** Used by `connect` and `TcpListener`. */
   constructor(proactor: Proactor, descriptor: number, fd: number) {
-    super(proactor, descriptor, fd, 'socket');
+    super(proactor, descriptor, fd, 'tcp');
   }
 
   /** The peer's address; undefined when it is not connected any more and was never asked. */

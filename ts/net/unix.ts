@@ -8,7 +8,7 @@ import type { OptionTarget } from './options.js';
 export class UnixStream extends Stream {
   /** Used by `connect` and `UnixListener`. */
   constructor(proactor: Proactor, descriptor: number, fd: number) {
-    super(proactor, descriptor, fd, 'socket');
+    super(proactor, descriptor, fd, 'unix');
   }
 
   /** The name of the peer's socket: its path, an abstract name with its leading NUL, '' where it has none. */
