@@ -132,9 +132,11 @@ onEachAlone('what is no port; a port used twice; a proactor that is closed', {},
   const { port1, port2 } = new MessageChannel();
   port2.close();
   await t.throwsAsync(remoteProactor(port1), { code: 'ERR_RITSU_CLOSED' });
-  const remote = await remoteProactor(proactor.share());
+  const shared = proactor.share();
+  const remote = await remoteProactor(shared);
   t.is(remote.info.backend, 'remote');
-  t.is(await remote.nop(5), 5);
+  await t.throwsAsync(remoteProactor(shared), { code: 'ERR_RITSU_CLOSED' });
+  t.is(await remote.nop(5), 5, 'the second try did not disturb it');
   await remote.close();
   await isIdle(t, proactor);
   const other = new Proactor({ backend: proactor.backend.name as 'node' });

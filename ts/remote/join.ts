@@ -1,6 +1,6 @@
 /** `remoteProactor`: another thread's proactor, as an object of this thread's. */
 import { MessagePort } from 'node:worker_threads';
-import { argumentTypeError } from '../errors.js';
+import { argumentTypeError, closedError } from '../errors.js';
 import { Proactor } from '../proactor.js';
 import type { ProactorOptions } from '../proactor-options.js';
 import { RemoteBackend } from './remote.js';
@@ -10,6 +10,8 @@ export type RemoteOptions = Pick<ProactorOptions, 'inFlightMax' | 'pool' | 'stre
 
 /** Operations of one handle that may be out at once. */
 const IN_FLIGHT_MAX = 1024;
+/** Ports that have a handle. The owner's welcome comes once: a second one would wait for ever. */
+const taken = new WeakSet<MessagePort>();
 
 /**
  * Another thread's proactor, by the port that its `share()` gave. Operations run there; promises, memory, limits and the
@@ -20,8 +22,10 @@ const IN_FLIGHT_MAX = 1024;
  */
 export async function remoteProactor(port: MessagePort, options: RemoteOptions = {}): Promise<Proactor> {
   if (!(port instanceof MessagePort)) throw argumentTypeError('port', 'an instance of MessagePort', port);
+  if (taken.has(port)) throw closedError('remoteProactor');
   let backend: RemoteBackend | undefined;
   const proactor = new Proactor({ inFlightMax: IN_FLIGHT_MAX, ...options }, (settle, inFlightMax) => {
+    taken.add(port);
     backend = new RemoteBackend(port, settle, inFlightMax);
     return backend;
   });
