@@ -1,0 +1,58 @@
+/**
+ * Description: a process or a worker ends while an operation is in flight, each kind of operation in each way. It ends with the
+ * code that Node gives, within two seconds, and never by a signal of its own making.
+ *
+ * What turns it red: an operation that is not cancelled, or waited for without a deadline, when the environment goes (a
+ * hang); memory freed that the kernel or a worker still has (SIGSEGV); a promise settled into an environment that is gone.
+ */
+import { execFileSync } from 'node:child_process';
+import test from 'ava';
+import { writeBlocks } from './support/blocks.ts';
+import { endedWith, reported, runProgram } from './support/child.ts';
+import { freshPath } from './support/files.ts';
+import { ringTest } from './support/ring.ts';
+
+const path = freshPath('direct');
+const fifo = freshPath('fifo');
+const WITHIN_MS = 2000;
+
+test.before(() => {
+  writeBlocks(path, 32 << 20);
+  execFileSync('mkfifo', [fifo]);
+});
+
+const OPS = [
+  'a direct read', 'a read of a pipe', 'a receive', 'an accept', 'a connect', 'a write to a full socket', 'a sleep',
+  'a zero-copy send', 'a remote operation',
+];
+
+/** What the process ends with; and of a worker, what that ended with. */
+const ENDINGS: readonly (readonly [how: string, code: number | 'SIGTERM', worker?: object])[] = [
+  ['process.exit', 7],
+  ['an uncaught error', 1],
+  ['an unhandled rejection', 1],
+  ['SIGTERM', 'SIGTERM'],
+  ['destroyed by itself', 0],
+  ['a worker: terminate', 0, { exitCode: 1 }],
+  ['a worker: process.exit', 0, { exitCode: 7 }],
+  ['a worker: an uncaught error', 0, { exitCode: 1, error: 'on purpose' }],
+  ['a worker: an unhandled rejection', 0, { exitCode: 1, error: 'on purpose' }],
+  ['a worker: destroyed by itself', 0, { exitCode: 0 }],
+  ['a worker: ended while it begins', 0, { exitCode: 1 }],
+];
+
+for (const op of OPS) {
+  ringTest(`${op} is in flight when a process or a worker ends`, async (t) => {
+    t.timeout(120_000);
+    await Promise.all(ENDINGS.map(async ([how, code, worker]) => {
+      const ended = await runProgram('ending-ops', [op, how, path, fifo], { env: { RITSU_BACKEND: 'uring' } });
+      if (code === 'SIGTERM') t.is(ended.signal, code, ended.stderr);
+      else endedWith(t, ended, code, how);
+      const said = reported(ended);
+      t.true(Number(said['inFlight']) > 0, `${how}: nothing was in flight any more`);
+      if (worker !== undefined) t.like(said, worker, how);
+      const took = ended.endedAt - Number(said['at']);
+      t.true(took < WITHIN_MS, `${how}: it took ${took} ms`);
+    }));
+  });
+}
