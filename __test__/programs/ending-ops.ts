@@ -2,7 +2,7 @@
  * Ends this process, or a worker of it, while one kind of operation is in flight: `ending-ops <op> <how> <path> <fifo>`.
  * Reports the time just before, and what a worker ended with.
  */
-import { setTimeout as delay } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { Proactor, alloc, connect, listen, open, owned, pipe, pooled, remoteProactor, sleep } from 'ritsu';
 import type { BackendName, TcpStream } from 'ritsu';
@@ -75,7 +75,10 @@ const ENDINGS: Readonly<Record<string, () => void>> = {
 async function begin(): Promise<void> {
   const waiting = await OPS[op]!();
   for (const each of waiting) each.catch(() => {});
-  await delay(5);
+  // Two turns: the kernel has it. What goes through a port takes a few more.
+  await nextTurn();
+  await nextTurn();
+  for (let tries = 0; tries < 1000 && proactor.stats().inFlight === 0; tries += 1) await delay(1);
 }
 
 async function inWorker(ending: string): Promise<void> {
