@@ -163,7 +163,7 @@ export class FuzzValues {
       () => ({ constructor: { name: Symbol('name') } }), () => ({ length: 2 ** 32, 0: 1 }), () => ({ [Symbol.iterator]: trap }), () => Object.assign([undefined, null], { length: 3 }),
       () => new Proxy([1, 2, 3], { get: (target, key) => (trap(), Reflect.get(target, key)) }), () => new Proxy(this.#alloc(4096), {}), () => new Proxy(() => {}, {}),
       () => Object.create(random.pick([Uint8Array.prototype, Buffer.prototype, AbortSignal.prototype, ArrayBuffer.prototype, URL.prototype]) as object) as unknown,
-      () => Object.create(Object.getPrototypeOf(this.#around.live() ?? {}) as object) as unknown, () => random.pick([Object(1), Object('a'), Object(true), Object(1n), Object(Symbol('s'))] as unknown[]),
+      () => Object.create(Object.getPrototypeOf(this.#around.live('TcpStream', 'File', 'Bytes', 'UdpSocket', 'CancelScope', 'BufferPool') ?? {}) as object) as unknown, () => random.pick([Object(1), Object('a'), Object(true), Object(1n), Object(Symbol('s'))] as unknown[]),
     ])();
   }
 
