@@ -144,6 +144,8 @@ test('the proactor of the thread is made anew when it was closed', async (t) => 
   const first = Proactor.current();
   t.throws(() => Proactor.configure({}), { code: 'ERR_RITSU_UNAVAILABLE' });
   await first.close();
+  t.throws(() => Proactor.configure({ backend: first as never }), { code: 'ERR_INVALID_ARG_VALUE' });
+  t.throws(() => Proactor.configure(null as never), { code: 'ERR_INVALID_ARG_TYPE' });
   Proactor.configure({ entries: 8 });
   const second = Proactor.current();
   t.not(second, first);

@@ -7,7 +7,7 @@
 import { MessageChannel } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import type { CancelCause, CancelOptions } from './cancel.js';
-import { chooseBackend } from './backend/choose.js';
+import { chooseBackend, wantedBackend } from './backend/choose.js';
 import type { BackendInfo, BackendKind, BackendMaker, Counters } from './backend/choose.js';
 import type { Backend } from './backend/backend.js';
 import { RitsuError, checkInteger, checkOptions, closedError } from './errors.js';
@@ -90,7 +90,9 @@ export class Proactor implements LoanHost {
       throw new RitsuError('ERR_RITSU_UNAVAILABLE', "this thread's proactor is in use already: configure it before");
     }
     checkProactorOptions(options);
-    Proactor.#defaults = { ...options };
+    const copy = { ...options };
+    wantedBackend(copy); // wrong here, every later use would fail
+    Proactor.#defaults = copy;
   }
 
   /** A proactor of one's own; `make` is the library's, for backends that are not chosen by name. */

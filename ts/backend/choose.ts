@@ -77,7 +77,7 @@ export function chooseBackend(options: Choice, settle: Settle, make?: BackendMak
   }
 }
 
-function wantedBackend(options: Choice): BackendName | 'auto' {
+export function wantedBackend(options: Choice): BackendName | 'auto' {
   const wanted = options.backend ?? process.env.RITSU_BACKEND ?? 'auto';
   if (wanted === 'uring' || wanted === 'node' || wanted === 'auto') return wanted;
   if (wanted === '') return 'auto';
