@@ -8,6 +8,7 @@ import { bind, connect, listen, pipe } from 'ritsu';
 import type { Proactor, Stream, TcpListener } from 'ritsu';
 import { onEach, onEachAlone } from '../support/backends.ts';
 import { freshPath } from '../support/files.ts';
+import { disposed } from '../support/net.ts';
 
 interface Ends {
   readonly near: Stream;
@@ -21,10 +22,11 @@ const here = (proactor: Proactor): Promise<TcpListener> => listen({ port: 0, hos
 
 async function endsOf(proactor: Proactor, transport: Transport): Promise<Ends> {
   const path = freshPath('socket');
-  await using listener = await (transport === 'unix' ? listen({ path, proactor }) : here(proactor));
+  const listener = await (transport === 'unix' ? listen({ path, proactor }) : here(proactor));
   const address = listener.address();
   const target = typeof address === 'string' ? { path } : { port: address.port, host: '127.0.0.1' };
   const [near, far] = await Promise.all([connect({ ...target, proactor }) as Promise<Stream>, listener.accept() as Promise<Stream>]);
+  await listener.close();
   return { near, far };
 }
 
@@ -98,15 +100,15 @@ onEach('tcp: a connection to where nobody listens: ECONNREFUSED', async (t, proa
 });
 
 onEach('tcp: a port that is in use: EADDRINUSE', async (t, proactor) => {
-  await using listener = await here(proactor);
+  const listener = await disposed(t, here(proactor));
   const { port } = listener.address();
   t.is(await codeOf(listen({ port, host: '127.0.0.1', proactor })), 'EADDRINUSE');
-  await using other = await listen({ port, host: '127.0.0.2', proactor });
+  const other = await disposed(t, listen({ port, host: '127.0.0.2', proactor }));
   t.is(other.address().port, port);
 });
 
 onEach('tcp: the addresses of both ends agree', async (t, proactor) => {
-  await using listener = await here(proactor);
+  const listener = await disposed(t, here(proactor));
   const { port } = listener.address();
   const [near, far] = await Promise.all([connect({ port, host: '127.0.0.1', proactor }), listener.accept()]);
   t.is(near.remotePort, port);
@@ -117,7 +119,7 @@ onEach('tcp: the addresses of both ends agree', async (t, proactor) => {
 });
 
 onEach('tcp: IPv4 reaches a listener of IPv6, as a mapped address', async (t, proactor) => {
-  await using listener = await listen({ port: 0, host: '::', proactor });
+  const listener = await disposed(t, listen({ port: 0, host: '::', proactor }));
   const { port } = listener.address();
   const [near, far] = await Promise.all([connect({ port, host: '127.0.0.1', proactor }), listener.accept()]);
   t.is(far.remoteAddress, '::ffff:127.0.0.1');
@@ -126,8 +128,8 @@ onEach('tcp: IPv4 reaches a listener of IPv6, as a mapped address', async (t, pr
 });
 
 onEach('udp: a datagram is one read, from its sender', async (t, proactor) => {
-  await using one = await bind({ port: 0, host: '127.0.0.1', proactor });
-  await using two = await bind({ port: 0, host: '127.0.0.1', proactor });
+  const one = await disposed(t, bind({ port: 0, host: '127.0.0.1', proactor }));
+  const two = await disposed(t, bind({ port: 0, host: '127.0.0.1', proactor }));
   await one.send('first', two.address().port, '127.0.0.1');
   await one.send('', two.address().port, '127.0.0.1');
   await one.send('third', two.address().port, '127.0.0.1');

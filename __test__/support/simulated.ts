@@ -61,9 +61,10 @@ export interface Ends {
 }
 
 export async function endsOf({ proactor }: Simulation): Promise<Ends> {
-  await using listener = await listen({ port: 0, host: '127.0.0.1', proactor });
+  const listener = await listen({ port: 0, host: '127.0.0.1', proactor });
   const { port } = listener.address();
   const [near, far] = await Promise.all([connect({ port, host: '127.0.0.1', proactor }), listener.accept()]);
+  await listener.close();
   return { near, far };
 }
 

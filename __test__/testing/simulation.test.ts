@@ -24,8 +24,9 @@ async function everything(simulation: Simulation): Promise<string> {
   await sending;
   await aborted;
   await closeAll(ends);
-  await using file = await open(fileOf(Buffer.alloc(9000, 'f')), { proactor: simulation.proactor });
+  const file = await open(fileOf(Buffer.alloc(9000, 'f')), { proactor: simulation.proactor });
   for await (const bytes of file.allocator({ blockSize: 1000 })) length += bytes.length;
+  await file.close();
   return `${length}`;
 }
 
@@ -68,8 +69,9 @@ function isReordered(trace: readonly string[]): boolean {
 }
 
 const many = async ({ proactor }: Simulation): Promise<void> => {
-  await using file = await open(fileOf(Buffer.alloc(10)), { proactor });
+  const file = await open(fileOf(Buffer.alloc(10)), { proactor });
   await Promise.all(Array.from({ length: 20 }, () => file.stat()));
+  await file.close();
 };
 
 async function exchange(simulation: Simulation): Promise<void> {
@@ -84,8 +86,8 @@ async function exchange(simulation: Simulation): Promise<void> {
 
 /** Datagrams that arrive of ten. */
 async function datagrams({ proactor, clock }: Simulation): Promise<number> {
-  await using one = await bind({ port: 0, host: '127.0.0.1', proactor });
-  await using two = await bind({ port: 0, host: '127.0.0.1', proactor });
+  const one = await bind({ port: 0, host: '127.0.0.1', proactor });
+  const two = await bind({ port: 0, host: '127.0.0.1', proactor });
   for (let count = 0; count < 10; count += 1) await one.send(`${count}`, two.address().port, '127.0.0.1');
   let found = 0;
   for (;;) {
@@ -93,10 +95,12 @@ async function datagrams({ proactor, clock }: Simulation): Promise<number> {
     reading.catch(() => {});
     await clock.advance(10);
     const bytes = await reading.catch(() => undefined);
-    if (bytes === undefined) return found;
+    if (bytes === undefined) break;
     bytes?.release();
     found += 1;
   }
+  await Promise.all([one.close(), two.close()]);
+  return found;
 }
 
 type Row = readonly [fault: keyof Faults, rate: number, happens: (simulation: Simulation) => Promise<boolean>];
@@ -120,10 +124,11 @@ const FAULTS: readonly Row[] = [
   ['reorder', 1, async (simulation) => many(simulation).then(() => isReordered(simulation.trace))],
   ['delay', 0.5, async (simulation) => many(simulation).then(() => isReordered(simulation.trace))],
   ['short', 1, async ({ proactor }) => {
-    await using file = await open(fileOf(Buffer.alloc(4096)), { proactor });
+    const file = await open(fileOf(Buffer.alloc(4096)), { proactor });
     const bytes = await file.allocator({ blockSize: 4096 }).read();
     const isShort = bytes!.length < 4096;
     bytes!.release();
+    await file.close();
     return isShort;
   }],
   ['endEarly', 1, inTrace(/^post RECEIVE_SELECT .* = 5 block/)],
@@ -149,18 +154,21 @@ for (const [fault, rate, happens] of FAULTS) {
 
 /** A read that the kernel has, and that could end, is aborted: its length, or the error's name. */
 async function abortedRead(seed: number, faults: Partial<Faults>): Promise<string> {
-  await using simulation = simulate({ seed, faults });
+  const simulation = simulate({ seed, faults });
   const { proactor } = simulation;
-  await using file = await open(fileOf(Buffer.from('content')), { proactor });
+  const file = await open(fileOf(Buffer.from('content')), { proactor });
   const abort = new AbortController();
   const read = file.hybrid().pull({ signal: abort.signal, position: 0 });
   proactor.backend.flush(); // it cannot be withdrawn any more
   abort.abort();
-  return read.then((bytes) => {
+  const outcome = await read.then((bytes) => {
     const { length } = bytes!;
     bytes!.release();
     return `${length}`;
   }, (error: Error) => error.name);
+  await file.close();
+  await simulation.close();
+  return outcome;
 }
 
 test('faults: cancelLoses: an op that could end ends with its result although it was aborted', async (t) => {
@@ -241,7 +249,8 @@ test('a manual pace: nothing happens but by step()', async (t) => {
 });
 
 test('the proactor says that it is simulated', async (t) => {
-  await using simulation = simulate();
+  const simulation = simulate();
   t.is(simulation.proactor.info.backend, 'simulated');
   t.is(simulation.proactor.stats().backend, 'simulated');
+  await simulation.close();
 });

@@ -88,6 +88,17 @@ const wholeRules: Rule[] = [
     good: ['ts/stat.ts', 'ts/utilization.ts'].map((path) => sourceOf(path, '')),
   },
   {
+    name: 'tests and benches parse on Node 22',
+    // Node runs them as they stand, types stripped; `using` came with Node 24.
+    applies: (path) => /^(__test__|benches)\/.*\.ts$/.test(path),
+    check: ({ code }) => findAll(code, /^\s*(?:await )?using \w+ =|\((?:const |await )?using \w+ of/gm),
+    bad: [
+      sourceOf('__test__/a.test.ts', "  await using file = await open('a');\n"),
+      sourceOf('benches/a.ts', 'using bytes = b;\n'),
+    ],
+    good: [sourceOf('__test__/a.test.ts', "// await using file = a\nconst using = 1;\n"), sourceOf('examples/a.ts', 'using a = b;\n')],
+  },
+  {
     name: 'no test is skipped without a reason or run alone',
     // What a backend or a kernel cannot do is skipped in __test__/support/, or by `(condition ? test : test.skip)(..)`:
     // the runner counts that and asks expected-skips.json.

@@ -22,7 +22,7 @@ use crate::abi::word;
 use crate::uv::{self, Handle};
 
 /// How long an ending environment waits for the kernel.
-const END_DEADLINE: Duration = Duration::from_millis(1000);
+const END_DEADLINE: Duration = Duration::from_secs(1);
 /// An `abandon` longer than this is a mistake.
 const ABANDON_MS_MAX: u64 = 600_000;
 
