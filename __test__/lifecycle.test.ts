@@ -63,7 +63,8 @@ const KEPT: readonly (readonly [name: string, kept: boolean])[] = [
 ];
 
 for (const [name, kept] of KEPT) {
-  test.serial(`${kept ? 'keeps' : 'does not keep'} the process alive: ${name}`, async (t) => {
+  // Seen red: `setKeepAlive` of ts/backend/uring.ts did nothing.
+  test.serial(`S22: what waits keeps the process alive, or does not, as asked: ${name}`, async (t) => {
     const ended = await runProgram('keep-alive', [name], { timeoutMs: 20_000 });
     endedWith(t, ended, 0);
     t.is(reported(ended)['done'], kept ? true : undefined);

@@ -65,7 +65,8 @@ onEachAlone('S6: 10,000 leases: every one shows its own bytes, and an old view n
   t.true(isWhole(proactor));
 });
 
-onEachAlone('an empty class: reads wait, first come, first served, and one goes on per release', SMALL, async (t, proactor) => {
+// Seen red: `keep` of ts/memory/size-class.ts served nobody.
+onEachAlone('S24: an empty class: reads wait, first come, first served, and one goes on per release', SMALL, async (t, proactor) => {
   const reader = await readerOf(proactor);
   const held: Bytes[] = [];
   for (let index = 0; index < 4; index += 1) held.push((await reader.read({ position: index * BLOCK }))!);

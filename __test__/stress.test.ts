@@ -85,7 +85,7 @@ ringTest('250000 no-ops through 16 slots and 8 entries', async (t) => {
   t.is(said['settled'], 250_000);
 });
 
-ringTest('10000 completions overflow a queue of 8 while JavaScript is blocked', async (t) => {
+ringTest('S27: 10000 completions overflow a queue of 8 while JavaScript is blocked', async (t) => {
   const count = sized(10_000, 16_000);
   const { said, counters } = await pressure(t, 'overflow', count);
   t.is(said['settled'], count);

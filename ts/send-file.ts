@@ -32,6 +32,8 @@ class Pieces {
   readonly #reader: AllocatorReader;
   readonly #end: number;
   readonly #ahead: Piece[] = [];
+  /** Ends the reads ahead that are not wanted any more. */
+  #unwanted = new AbortController();
   #next: number;
 
   constructor(file: File, start: number, end: number) {
@@ -54,8 +56,14 @@ class Pieces {
     return bytes;
   }
 
+  /**
+   * Give the reads ahead up. Those that wait for a block leave the line: the caller may hold one itself, and others who
+   * do the same would wait for each other.
+   */
   async drop(): Promise<void> {
     const dropped = this.#ahead.splice(0);
+    this.#unwanted.abort();
+    this.#unwanted = new AbortController();
     for (const { status, value } of (await Promise.allSettled(dropped.map(({ read }) => read))) as { status: string; value?: Bytes | null }[]) {
       if (status === 'fulfilled') value?.release();
     }
@@ -64,7 +72,7 @@ class Pieces {
   #read(): void {
     const position = this.#next;
     const wanted = Math.min(BLOCK, this.#end - position);
-    const read = this.#reader.read({ position });
+    const read = this.#reader.read({ position, signal: this.#unwanted.signal });
     read.catch(() => {}); // told when it is taken
     this.#ahead.push({ position, wanted, read });
     this.#next += wanted;

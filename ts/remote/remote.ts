@@ -271,7 +271,10 @@ export class RemoteBackend extends LocalMemory implements Backend {
     this.#joined.promise.catch(() => {}); // told to whoever waits
     this.#left.resolve();
     this.#port.close();
-    for (const operation of this.#pending()) this.#answerHere(operation, FAULT_CLOSED);
+    // Each that is answered makes room for one that waited for a slot.
+    for (let out = this.#pending(); out.length > 0; out = this.#pending()) {
+      for (const operation of out) this.#answerHere(operation, FAULT_CLOSED);
+    }
     if (!this.#closed) this.onBroken?.();
   }
 }

@@ -9,12 +9,14 @@ use crate::block::{BlockRange, BlockTable};
 use crate::buffer::{MessageBuffer, StatusBuffer};
 use crate::descriptor::DescriptorTable;
 use crate::memory::Memory;
-use crate::op::{Op, OpOptions, StatusTarget};
+use crate::op::{Op, OpOptions, Position, StatusTarget};
 use crate::outcome::Detail;
 use crate::ring::{self, Completion, Entry};
 use io_uring::{opcode, squeue, types};
 use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::os::unix::fs::FileTypeExt;
 use std::time::Duration;
 
 /// Memory for the kernel besides blocks; made by `prep`, stays in the slot.
@@ -141,6 +143,15 @@ impl InFlight {
                 Scratch::Status(status) => (result, Detail::Status(Box::new(status.read()))),
                 _ => unreachable!("a status op has a status buffer"),
             },
+            Op::Write { descriptor, position: Position::Current, .. }
+            | Op::WriteFixed { descriptor, position: Position::Current, .. }
+            | Op::Writev { descriptor, position: Position::Current, .. } => {
+                let asked: u64 = self.op.parts().iter().map(|part| u64::from(part.length)).sum();
+                if result > 0 && (result as u64) < asked {
+                    move_position(surroundings.descriptors.file(*descriptor), result);
+                }
+                (result, Detail::None)
+            }
             Op::Timeout { .. } if result == -libc::ETIME => (0, Detail::None),
             Op::Connect { .. }
             | Op::Listen { .. }
@@ -175,6 +186,16 @@ impl InFlight {
             Scratch::Socket(socket) if result >= 0 => opened(socket, surroundings),
             _ => (result, Detail::None),
         }
+    }
+}
+
+/// The file's position after a write of `written` bytes that came short: the next write goes behind them, not over them.
+fn move_position(file: Option<&File>, written: i32) {
+    let Some(mut file) = file else { return }; // it is being closed
+    let kind = file.metadata().map(|metadata| metadata.file_type());
+    let has_position = kind.is_ok_and(|kind| kind.is_file() || kind.is_block_device());
+    if has_position && !ring::short_write_moves_position() {
+        let _ = file.seek(SeekFrom::Current(i64::from(written)));
     }
 }
 

@@ -12,10 +12,11 @@ use crate::identity::{Kind, Token, UserData};
 use crate::ladder::{RUNGS, climb, defers, probe};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue, types};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
@@ -336,6 +337,43 @@ pub(crate) fn duplicate(file: RawFd) -> Result<OwnedFd, i32> {
     }
     // SAFETY: just made, known to nobody else.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Whether a write that came short has moved the file's position by what it wrote. Since Linux 6.0 the ring tries the rest by itself, and
+/// when that fails it answers what was written and leaves the position where it was (seen with a full disk). Asked of the kernel once, by
+/// the first write that comes short.
+pub(crate) fn short_write_moves_position() -> bool {
+    static MOVES: OnceLock<bool> = OnceLock::new();
+    *MOVES.get_or_init(|| trial_short_write().unwrap_or(false))
+}
+
+/// A write of two parts, the second of which has no memory: the first is written, the second cannot be.
+fn trial_short_write() -> io::Result<bool> {
+    let first = [1_u8; 8];
+    let nothing = ptr::without_provenance_mut(first.len());
+    let parts = [
+        libc::iovec { iov_base: first.as_ptr().cast_mut().cast(), iov_len: first.len() },
+        libc::iovec { iov_base: nothing, iov_len: first.len() },
+    ];
+    // SAFETY: makes a new descriptor and touches nothing else.
+    let made = unsafe { libc::memfd_create(c"ritsu".as_ptr(), libc::MFD_CLOEXEC) };
+    if made < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just made, known to nobody else.
+    let mut file = File::from(unsafe { OwnedFd::from_raw_fd(made) });
+    let mut uring = IoUring::new(1)?;
+    let entry = opcode::Writev::new(types::Fd(made), parts.as_ptr(), 2).offset(u64::MAX).build();
+    // SAFETY: parts, and the memory of the first, outlive the op, whose only completion is waited for below. The kernel answers EFAULT for
+    // the second: nothing is mapped there.
+    unsafe { uring.submission().push(&entry) }.map_err(|_full| io::Error::from_raw_os_error(libc::EBUSY))?;
+    while let Err(error) = uring.submit_and_wait(1) {
+        assert_eq!(errno_of(&error), libc::EINTR, "a fresh ring takes one op");
+    }
+    match uring.completion().next().map(|completion| completion.result()) {
+        Some(8) => Ok(file.stream_position()? == 8),
+        other => Err(io::Error::from_raw_os_error(-other.unwrap_or(-libc::EIO))),
+    }
 }
 
 fn event_file() -> Result<File, i32> {

@@ -142,7 +142,7 @@ fn what_does_not_belong_to_the_group_is_refused() {
 }
 
 #[test]
-fn ten_thousand_cancel_races_lose_no_block_and_no_byte() {
+fn s26_ten_thousand_cancel_races_lose_no_block_and_no_byte() {
     let mut harness = Harness::on_rung(0);
     let (descriptor, writer) = harness.pipe();
     let mut writer = File::from(writer);

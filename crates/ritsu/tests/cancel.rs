@@ -70,7 +70,7 @@ fn a_late_cancel_does_nothing() {
 }
 
 #[test]
-fn cancels_wait_for_room_and_go_before_ops() {
+fn s28_cancels_wait_for_room_and_go_before_ops() {
     for first_rung in RUNGS {
         let mut harness = Harness::new(Config { entries: 4, first_rung, ..Config::default() });
         let (descriptor, _writer) = harness.pipe();

@@ -97,7 +97,7 @@ fn opened_files_close_on_exec_and_with_their_proactor() {
 }
 
 #[test]
-fn two_thousand_opens_cancelled_at_random_leak_no_integer() {
+fn s31_two_thousand_opens_cancelled_at_random_leak_no_integer() {
     let _alone = alone();
     let file = TemporaryFile::new(b"");
     for first_rung in RUNGS {

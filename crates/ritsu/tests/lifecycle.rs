@@ -4,7 +4,9 @@ mod harness;
 
 use harness::{Harness, RUNGS, TemporaryFile, c_path, pattern};
 use ritsu::{BlockRange, Config, Detail, Entered, Fault, Op, OpOptions, Position, StatusTarget, Token};
-use std::os::unix::fs::MetadataExt;
+use std::io::Seek;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -31,7 +33,7 @@ fn a_quarter_million_ops_pass_through_a_queue_of_eight() {
 }
 
 #[test]
-fn ten_thousand_completions_survive_a_completion_queue_of_eight() {
+fn s27_ten_thousand_completions_survive_a_completion_queue_of_eight() {
     const OPS: usize = 10_000;
     for first_rung in RUNGS {
         let config = Config { entries: 8, completion_entries: 8, in_flight_max: OPS as u32, first_rung, ..Config::default() };
@@ -288,7 +290,7 @@ fn a_timeout_completes_with_zero_and_not_early() {
 }
 
 #[test]
-fn signals_at_a_thousand_a_second_disturb_nothing() {
+fn s35_signals_at_a_thousand_a_second_disturb_nothing() {
     extern "C" fn ignore(_signal: libc::c_int) {}
     // SAFETY: the handler does nothing, so it is safe at any time.
     unsafe { libc::signal(libc::SIGALRM, ignore as *const () as libc::sighandler_t) };
@@ -314,4 +316,41 @@ fn signals_at_a_thousand_a_second_disturb_nothing() {
         assert_eq!(harness.wait(token).result, 0);
     }
     set(0);
+}
+
+/// A file that must not grow stands for a disk that is full. Red when `move_position` in `in_flight.rs` does not move it: what follows a
+/// write that came short is written over it.
+#[test]
+fn s34_a_write_that_comes_short_is_followed_by_the_next_and_not_overwritten() {
+    let content = pattern(6 << 20, 4);
+    let size = (1 << 20) + 4096;
+    for first_rung in RUNGS {
+        let mut harness = Harness::on_rung(first_rung);
+        // SAFETY: makes a new descriptor and touches nothing else.
+        let made = unsafe { libc::memfd_create(c"full".as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+        assert!(made >= 0);
+        // SAFETY: just made, known to nobody else.
+        let mut file = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(made) });
+        file.set_len(size).unwrap();
+        // SAFETY: adds a seal to a file of ours.
+        assert_eq!(unsafe { libc::fcntl(made, libc::F_ADD_SEALS, libc::F_SEAL_GROW) }, 0);
+        let descriptor = harness.proactor.adopt(file.try_clone().unwrap().into()).unwrap();
+        let source = harness.block(6 << 20);
+        harness.fill(source, &content);
+        let write = |offset: u32, length| {
+            let source = BlockRange { offset, length, ..source };
+            Op::Write { descriptor, source, position: Position::Current }
+        };
+        assert_eq!(harness.run(write(0, 100)).result, 100);
+        let written = 100 + harness.run(write(100, 3 << 20)).result as u32;
+        assert!(written > 100 && u64::from(written) <= size);
+        assert_eq!(file.stream_position().unwrap(), u64::from(written));
+        let rest = vec![BlockRange { offset: written, length: 3 << 20, ..source }];
+        let next = harness.run(Op::Writev { descriptor, parts: rest, position: Position::Current }).result;
+        let written = if next < 0 { written as usize } else { written as usize + next as usize };
+        assert!(next == -libc::EPERM || written as u64 == size, "{next}");
+        let mut found = vec![0; written];
+        file.read_exact_at(&mut found, 0).unwrap();
+        assert!(found == content[..written]);
+    }
 }

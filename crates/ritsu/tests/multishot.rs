@@ -305,7 +305,7 @@ fn a_multishot_op_of_the_wrong_shape_is_refused() {
 /// Each round arms, sends, and cancels at a moment of its own: queued, armed, in the middle of what arrives. Both ends of the race are met,
 /// and what was received is what was sent.
 #[test]
-fn ten_thousand_cancel_races_lose_no_block_and_no_byte_of_a_stream() {
+fn s32_ten_thousand_cancel_races_lose_no_block_and_no_byte_of_a_stream() {
     for (first_rung, rounds) in [(0, 10_000u32), (3, 2_000), (5, 2_000)] {
         let mut harness = Harness::on_rung(first_rung);
         let (client, server) = harness.connection();

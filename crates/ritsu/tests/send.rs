@@ -126,7 +126,7 @@ fn a_read_is_told_of_a_reset() {
 
 /// The peer does not read, so the kernel still needs the memory after the result: the block is nobody else's until the notification.
 #[test]
-fn a_zero_copy_send_gives_its_block_back_at_the_notification() {
+fn s33_a_zero_copy_send_gives_its_block_back_at_the_notification() {
     for first_rung in RUNGS {
         let mut harness = Harness::on_rung(first_rung);
         assert!(harness.proactor.capability().zero_copy);
@@ -151,7 +151,7 @@ fn a_zero_copy_send_gives_its_block_back_at_the_notification() {
 }
 
 #[test]
-fn a_zero_copy_send_that_a_reset_interrupts_still_ends() {
+fn s33_a_zero_copy_send_that_a_reset_interrupts_still_ends() {
     for first_rung in RUNGS {
         let mut harness = Harness::on_rung(first_rung);
         let (client, server) = harness.connection();
@@ -172,7 +172,7 @@ fn a_zero_copy_send_that_a_reset_interrupts_still_ends() {
 
 /// A cancel ends the send, never the kernel's use of what was sent already.
 #[test]
-fn a_cancelled_zero_copy_send_keeps_its_block_until_the_notification() {
+fn s33_a_cancelled_zero_copy_send_keeps_its_block_until_the_notification() {
     for first_rung in RUNGS {
         let mut harness = Harness::on_rung(first_rung);
         let (client, server) = harness.connection();

@@ -29,7 +29,7 @@ fn close_opened(harness: &mut Harness, outcome: &Outcome) -> bool {
 }
 
 #[test]
-fn two_thousand_accepts_cancelled_at_random_leak_no_integer_and_lose_no_connection() {
+fn s30_two_thousand_accepts_cancelled_at_random_leak_no_integer_and_lose_no_connection() {
     let _alone = alone();
     for first_rung in RUNGS {
         let mut harness = Harness::on_rung(first_rung);
@@ -70,7 +70,7 @@ fn two_thousand_accepts_cancelled_at_random_leak_no_integer_and_lose_no_connecti
 }
 
 #[test]
-fn two_thousand_connects_cancelled_at_random_leak_no_integer() {
+fn s31_two_thousand_connects_cancelled_at_random_leak_no_integer() {
     let _alone = alone();
     for first_rung in RUNGS {
         let mut harness = Harness::on_rung(first_rung);
