@@ -31,5 +31,6 @@ for (const code of await Promise.all(Array.from({ length: 100 }, () => codeOf(pr
 const other = new Proactor({ backend: proactor.backend.name as 'uring' });
 codes.add(await codeOf(other));
 await other.close();
-using bytes = (await kept.allocator().read())!;
+const bytes = (await kept.allocator().read())!;
 report({ before, after: [...codes], kept: bytes.data.toString(), uid: process.getuid!() });
+bytes.release();

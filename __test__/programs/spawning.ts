@@ -38,8 +38,9 @@ async function ask(): Promise<void> {
     await near.writer().writeAll(`question ${echoes}`);
     let answer = '';
     while (answer.length < `question ${echoes}`.length) {
-      using bytes = (await reader.read())!;
+      const bytes = (await reader.read())!;
       answer += bytes.data.toString();
+      bytes.release();
     }
     ensure(answer === `question ${echoes}`, `${answer} is the wrong answer`);
   }
@@ -49,8 +50,9 @@ async function ask(): Promise<void> {
 async function read(): Promise<void> {
   const reader = file.allocator({ blockSize: 4096 });
   for (let position = 0; !isOver; position = (position + 4096) % content.length) {
-    using bytes = (await reader.read({ position }))!;
+    const bytes = (await reader.read({ position }))!;
     ensure(content.subarray(position, position + bytes.length).equals(bytes.data), `wrong bytes at ${position}`);
+    bytes.release();
   }
 }
 

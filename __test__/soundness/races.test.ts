@@ -28,14 +28,16 @@ interface Way {
 
 const WAYS: readonly (readonly [name: string, open: (proactor: Proactor) => Promise<Way>])[] = [
   ['TCP', async (proactor) => {
-    await using listener = await listen({ port: 0, host: '127.0.0.1', proactor });
+    const listener = await listen({ port: 0, host: '127.0.0.1', proactor });
     const [from, to] = await Promise.all([connect({ port: listener.address().port, host: '127.0.0.1', proactor }), listener.accept()]);
+    await listener.close();
     return { from, to };
   }],
   ['a Unix socket', async (proactor) => {
     const path = freshPath('socket');
-    await using listener = await listen({ path, proactor });
+    const listener = await listen({ path, proactor });
     const [from, to] = await Promise.all([connect({ path, proactor }), listener.accept()]);
+    await listener.close();
     return { from, to };
   }],
   ['a pipe', async (proactor) => {

@@ -14,7 +14,7 @@ import type { Bytes } from 'ritsu';
 import { BACKENDS, onReal, proactorOf } from '../support/backends.ts';
 import { endedWith, reported, runProgram } from '../support/child.ts';
 import { freshPath, randomBytes } from '../support/files.ts';
-import { tcpPair } from '../support/net.ts';
+import { disposed, tcpPair } from '../support/net.ts';
 import { sameBytes } from '../support/same.ts';
 import { STREAM_STYLES, pairOf, readToEnd } from '../support/streams.ts';
 
@@ -40,7 +40,7 @@ for (const style of STREAM_STYLES) {
 
 onReal('S34: eight MiB are sent whole by writeAll, and in part by write, which says what is left', async (t, proactor) => {
   // Seen red: `complete` in ts/transfer.ts did not go on after a short write, and `send` of StreamWriter asked for no WAIT_ALL.
-  await using pair = await tcpPair(proactor);
+  const pair = await disposed(t, tcpPair(proactor));
   const content = randomBytes(8 * 2 ** 20, 8);
   const received: Buffer[] = [];
   const receiving = (async () => {
@@ -108,8 +108,9 @@ async function collect(next: () => Promise<string | undefined>): Promise<number[
 }
 
 function textOf(bytes: Bytes | null): string {
-  using lease = bytes!;
-  return lease.data.toString();
+  const text = bytes!.data.toString();
+  bytes!.release();
+  return text;
 }
 
 const LATE = Symbol('late');
