@@ -76,6 +76,8 @@ export class Proactor implements LoanHost {
   #open = true;
   /** Still takes what follows from work taken before. */
   #serving = true;
+  /** All was cancelled: of what follows from it only closing is begun. */
+  #ending = false;
   #closed: Promise<void> | undefined = undefined;
 
   /** The proactor of this thread, made on first use. */
@@ -167,7 +169,7 @@ export class Proactor implements LoanHost {
 
   /** Give an operation a slot, or let it wait for one. Its memory is its own from here on. */
   start<T>(operation: Operation<T>): void {
-    if (!this.#serving) operation.refuse(() => closedError(operation.syscall));
+    if (!this.#serving || (this.#ending && operation.opcode !== Opcode.CLOSE)) operation.refuse(() => closedError(operation.syscall));
     else this.#inflight.submit(operation as Operation<unknown>);
   }
 
@@ -250,6 +252,7 @@ export class Proactor implements LoanHost {
     checkOptions(options);
     const deadline = checkInteger('deadline', options.deadline ?? DESTROY_DEADLINE_MS, 0, 2 ** 31 - 1);
     const closed = this.close();
+    this.#ending = true;
     if (this.#serving) this.#inflight.cancelAll();
     const timer = setTimeout(() => this.#forsake(), deadline);
     await closed;

@@ -252,6 +252,18 @@ onReal('reads that wait on pipes do not keep others waiting', async (t, proactor
   await Promise.all([...pipes, file].map((each) => each.close()));
 });
 
+// Seen red: an operation that follows from a cancelled one (a read, once its file's kind was asked for) was begun all the
+// same, and held `destroy` for as long as its deadline.
+onRealAlone('a proactor that is destroyed begins nothing more', {}, async (t, proactor) => {
+  const path = freshPath('pipe');
+  execFileSync('mkfifo', [path]);
+  const pipe = await open(path, { flags: 'r+', proactor });
+  const outcome = t.throwsAsync(pipe.allocator().read(), { code: 'ERR_RITSU_CLOSED' });
+  await proactor.destroy();
+  await outcome;
+  t.is(proactor.stats().inFlight, 0);
+});
+
 onRealAlone('a proactor that is destroyed ends what waits', {}, async (t, proactor) => {
   const path = freshPath('pipe');
   execFileSync('mkfifo', [path]);
