@@ -153,7 +153,7 @@ async function nameOf(stream: Stream): Promise<string> {
   return name;
 }
 
-// Seen red: `ts/net/acceptor.ts` left an accept that was aborted in the line of those who wait.
+// Seen red: `#watch` of ts/net/acceptor.ts failed an accept that was not in the line any more.
 onEach('S30: an accept that was given up takes no connection: the next one gets it', async (t, proactor) => {
   const listener = await listen({ ...LOCAL, proactor });
   const random = new Random(3);

@@ -19,7 +19,7 @@ const LANES = 200;
 const TICK_MS = 250;
 const TICKS_MAX = 4;
 
-const remote = await remoteProactor(port, { inFlightMax: 64 });
+const remote = await remoteProactor(port, { inFlightMax: 256 });
 const random = new Random(seed);
 let begun = 0;
 let settled = 0;

@@ -116,7 +116,7 @@ function textOf(bytes: Bytes | null): string {
 const LATE = Symbol('late');
 
 onReal('S40: reads that lost a race against a timer: no gap in what a slow sender counts', async (t, proactor) => {
-  // Seen red: `abandon` and `end` of a read in ts/read/stream-read.ts left an aborted read in the queue.
+  // Seen red: `first` of ts/read/stream-read.ts did not pass over reads that had ended.
   const { stream, peer } = await pairOf(proactor);
   const expected = Array.from({ length: NUMBERS }, (_, index) => index);
   let number = 0;

@@ -26,7 +26,7 @@ async function isIdle(t: ExecutionContext, proactor: Proactor): Promise<void> {
 }
 
 onRealAlone('S29: an abort at a remote handle is sent to the ring that has the operation, and to no other', {}, async (t, first, backend) => {
-  // Seen red: `#beginOne` of ts/remote/guest.ts looked the target up among the operations of its own proactor's slots.
+  // Seen red: `#beginOne` of ts/remote/guest.ts did not pass the cancel on.
   const second = new Proactor({ backend });
   const handles = await Promise.all([first, second].map((proactor) => remoteProactor(proactor.share())));
   const pairs = await Promise.all([...handles, first, second].map((proactor) => tcpPair(proactor)));
@@ -107,7 +107,7 @@ onRealAlone('S38: no wake-up between threads is lost: four guests pause and die 
 });
 
 onRealAlone('S39: a thread that ends with work in its queue: every promise rejects, every buffer comes back', {}, async (t, _proactor, backend: BackendName) => {
-  // Seen red: `#lose` of ts/remote/remote.ts did not answer what was out.
+  // Seen red: `#lose` of ts/remote/remote.ts answered what was out, but not what had waited for a slot.
   const worker = new Worker(new URL('../programs/remote-owner.ts', import.meta.url), { workerData: backend });
   const [port] = (await once(worker, 'message')) as [MessagePort];
   const remote = await remoteProactor(port, { inFlightMax: 64 });
