@@ -1,5 +1,5 @@
 /** What a proactor may be told, and the limits of it. */
-import { argumentTypeError, checkInteger } from './errors.js';
+import { argumentTypeError, checkInteger, checkOptions } from './errors.js';
 import type { BackendName } from './backend/backend.js';
 import type { FeatureSwitch } from './backend/switches.js';
 import type { BufferPoolOptions } from './memory/pool.js';
@@ -42,4 +42,17 @@ export function checkProactorOptions(options: ProactorOptions): void {
   for (const [name, minimum, maximum] of limits) {
     if (options[name] !== undefined) checkInteger(name, options[name], minimum, maximum);
   }
+}
+
+export interface DestroyOptions {
+  /** Milliseconds to wait for operations that the system does not end; then their memory is leaked, never freed. */
+  readonly deadline?: number | undefined;
+}
+
+const DESTROY_DEADLINE_MS = 5000;
+
+/** The deadline of `destroy`, checked. */
+export function checkDeadline(options: DestroyOptions): number {
+  checkOptions(options);
+  return checkInteger('deadline', options.deadline ?? DESTROY_DEADLINE_MS, 0, 2 ** 31 - 1);
 }

@@ -10,7 +10,7 @@ import type { CancelCause, CancelOptions } from './cancel.js';
 import { chooseBackend, wantedBackend } from './backend/choose.js';
 import type { BackendInfo, BackendKind, BackendMaker, Counters } from './backend/choose.js';
 import type { Backend } from './backend/backend.js';
-import { RitsuError, checkInteger, checkOptions, closedError } from './errors.js';
+import { RitsuError, checkInteger, closedError } from './errors.js';
 import { Inflight, refusal } from './inflight.js';
 import type { CancelTally, InflightInfo } from './inflight.js';
 import { LeaseTracer } from './memory/lease-tracer.js';
@@ -21,8 +21,8 @@ import type { EndOptions } from './op.js';
 import { BufferGroup } from './memory/group.js';
 import { BufferPool } from './memory/pool.js';
 import type { BufferPoolOptions } from './memory/pool.js';
-import { checkProactorOptions } from './proactor-options.js';
-import type { ProactorOptions } from './proactor-options.js';
+import { checkDeadline, checkProactorOptions } from './proactor-options.js';
+import type { DestroyOptions, ProactorOptions } from './proactor-options.js';
 import type { SizeClassStats } from './memory/size-class.js';
 import { Guest } from './remote/guest.js';
 import { systemTimers } from './timers.js';
@@ -41,13 +41,6 @@ export interface ProactorStats extends Counters {
   /** Blocks of streams; undefined before the first stream was read in style 1. */
   readonly streamPool: SizeClassStats | undefined;
 }
-
-export interface DestroyOptions {
-  /** Milliseconds to wait for operations that the system does not end; then their memory is leaked, never freed. */
-  readonly deadline?: number | undefined;
-}
-
-const DESTROY_DEADLINE_MS = 5000;
 
 /** Something that has operations in flight for as long as it lives. */
 export interface Resident {
@@ -249,8 +242,7 @@ export class Proactor implements LoanHost {
 
   /** Take nothing new, cancel what was begun, then end: nothing writes to memory once this has resolved. */
   async destroy(options: DestroyOptions = {}): Promise<void> {
-    checkOptions(options);
-    const deadline = checkInteger('deadline', options.deadline ?? DESTROY_DEADLINE_MS, 0, 2 ** 31 - 1);
+    const deadline = checkDeadline(options);
     const closed = this.close();
     this.#ending = true;
     if (this.#serving) this.#inflight.cancelAll();
