@@ -32,11 +32,13 @@ class Pieces {
   readonly #reader: AllocatorReader;
   readonly #end: number;
   readonly #ahead: Piece[] = [];
+  readonly #signal: AbortSignal | undefined;
   /** Ends the reads ahead that are not wanted any more. */
   #unwanted = new AbortController();
   #next: number;
 
-  constructor(file: File, start: number, end: number) {
+  constructor(file: File, start: number, end: number, signal: AbortSignal | undefined) {
+    this.#signal = signal;
     this.#reader = file.allocator({ blockSize: BLOCK });
     this.#next = start;
     this.#end = end;
@@ -72,7 +74,9 @@ class Pieces {
   #read(): void {
     const position = this.#next;
     const wanted = Math.min(BLOCK, this.#end - position);
-    const read = this.#reader.read({ position, signal: this.#unwanted.signal });
+    const unwanted = this.#unwanted.signal;
+    const signal = this.#signal === undefined ? unwanted : AbortSignal.any([this.#signal, unwanted]);
+    const read = this.#reader.read({ position, signal });
     read.catch(() => {}); // told when it is taken
     this.#ahead.push({ position, wanted, read });
     this.#next += wanted;
@@ -85,7 +89,7 @@ export async function sendFile(file: File, writer: StreamWriter, options: SendFi
   const start = checkPosition(options.position ?? 0);
   const length = options.length === undefined ? undefined : checkInteger('length', options.length, 0, Number.MAX_SAFE_INTEGER);
   const end = length === undefined ? Number.MAX_SAFE_INTEGER : Math.min(start + length, Number.MAX_SAFE_INTEGER);
-  const pieces = new Pieces(file, start, end);
+  const pieces = new Pieces(file, start, end, cancel.signal);
   let sent = 0;
   try {
     for (let bytes = await pieces.take(); bytes !== null; bytes = await pieces.take()) {

@@ -155,6 +155,20 @@ onEachAlone('an abort, and a peer that goes: the count is what arrived, and all 
   await file.close();
 });
 
+onEachAlone('an abort while it waits for a block', { pool: { classes: [{ size: 65_536, count: 1 }] } }, async (t, proactor) => {
+  const pair = await disposed(t, tcpPair(proactor));
+  const file = await open(fileOf(CONTENT), { proactor });
+  const held = await file.allocator().read();
+  const abort = new AbortController();
+  const sending = pair.inside.sendFile(file, { signal: abort.signal });
+  setTimeout(() => abort.abort('enough'), 20);
+  t.like(await t.throwsAsync(sending, { name: 'AbortError' }), { cause: 'enough', bytesTransferred: 0 });
+  held?.release();
+  t.is(await pair.inside.sendFile(file, { length: 10 }), 10);
+  await file.close();
+  await whole(t, proactor);
+});
+
 onEach('wrong arguments, and what is closed', async (t, proactor) => {
   const pair = await disposed(t, tcpPair(proactor));
   const { inside } = pair;
