@@ -70,6 +70,8 @@ const ENDINGS: Readonly<Record<string, () => void>> = {
   'an unhandled rejection': () => void Promise.reject(new Error('on purpose')),
   SIGTERM: () => void process.kill(process.pid, 'SIGTERM'),
   'destroyed by itself': () => void proactor.destroy(),
+  /** Somebody else does it, and it shall live until then. */
+  terminate: () => void setInterval(() => {}, 1000),
 };
 
 async function begin(): Promise<void> {
