@@ -34,7 +34,7 @@ onEach('not one of many sleeps ends early', async (t, proactor) => {
 
 onEach('sleeps end in the order of their deadlines, not of their calls', async (t, proactor) => {
   const order: number[] = [];
-  const delays = [90, 10, 50, 130, 170];
+  const delays = [270, 30, 150, 390, 510]; // apart by more than a busy machine keeps a process waiting
   await Promise.all(delays.map(async (ms) => {
     await sleep(ms, { proactor });
     order.push(ms);

@@ -48,10 +48,10 @@ function node(name: string, workload: string, role: Engine['role'] = 'rival'): E
   return script(name, workload, { role, available: always, leading: [quiet] });
 }
 
-function ritsu(name: string, workload: string): Engine {
+function ritsu(name: string, workload: string, available = ritsuAvailable): Engine {
   return script(ritsuBackend === 'uring' ? name : `${name} on ${ritsuBackend}`, workload, {
     role: 'ours',
-    available: ritsuAvailable,
+    available,
     leading: [quiet],
     environment: { RITSU_BACKEND: ritsuBackend },
   });
@@ -136,7 +136,8 @@ export const nopLanes = ritsu('ritsu no-op, in lanes', 'ritsu-nop/lanes');
 
 export const nopRemote = ritsu('ritsu no-op on another thread', 'ritsu-nop/remote');
 
-export const handOver = ritsu('ritsu hand-over there and back', 'ritsu-threads/bounce');
+const movable = (): Availability => (ritsuBackend === 'node' ? 'connections of the node backend cannot be moved' : ritsuAvailable());
+export const handOver = ritsu('ritsu hand-over there and back', 'ritsu-threads/bounce', movable);
 export const oneServer = ritsu('ritsu, one thread', 'ritsu-threads/one');
 export const twoServers = ritsu('ritsu, two threads', 'ritsu-threads/two');
 
