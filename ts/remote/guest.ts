@@ -5,7 +5,6 @@
  * When its thread ends, the operations are cancelled and the descriptors closed. Guests take turns (`rounds.ts`).
  */
 import type { MessagePort } from 'node:worker_threads';
-import { Fifo } from '../fifo.js';
 import { Block } from '../memory/block.js';
 import type { Opened } from '../backend/backend.js';
 import { NOTHING } from '../backend/switches.js';
@@ -16,7 +15,8 @@ import { closeDescriptor } from '../unclosed.js';
 import { GuestOperation } from './guest-operation.js';
 import { giveAnswer } from './questions.js';
 import { awaitTurn } from './rounds.js';
-import { ANSWER_FIELDS, ASK_FIELDS, Answer, Ask, Records } from './wire.js';
+import { RecordReader, RecordWriter } from './records.js';
+import { ANSWER_FIELDS, ASK_FIELDS, Answer, Ask } from './wire.js';
 import type { Asker } from './guest-operation.js';
 import type { Call, Detail, Request, Response } from './wire.js';
 
@@ -35,23 +35,16 @@ function alone<T extends number>(bytes: Uint8Array | T): Uint8Array | T {
 
 type Outcome = Pick<Completion, 'result' | 'flags' | 'extra' | 'value'>;
 
-interface Batch {
-  readonly words: Float64Array;
-  readonly parts: readonly Uint8Array[];
-  next: number;
-}
-
 export class Guest implements Resident, Asker {
   readonly #proactor: Proactor;
   readonly #port: MessagePort;
-  readonly #batches = new Fifo<Batch>();
+  /** From the other thread's first message on. */
+  #asks: RecordReader<Uint8Array> | undefined = undefined;
+  #answers: RecordWriter<ArrayBuffer | Detail> | undefined = undefined;
   /** By the asker's slot. */
   readonly #operations: (GuestOperation | undefined)[] = [];
   #count = 0;
   readonly #descriptors = new Set<number>();
-  readonly #answers = new Records(ANSWER_FIELDS);
-  #parts: (ArrayBuffer | Detail)[] = [];
-  #moving: ArrayBuffer[] = [];
   #postDue = false;
   /** The proactor is being closed. */
   #leaving = false;
@@ -79,14 +72,10 @@ export class Guest implements Resident, Asker {
 
   /** Begin so many of the records that came; whether there are more. */
   begin(count: number): boolean {
-    for (let left = count; left > 0; left -= 1) {
-      const batch = this.#batches.peek();
-      if (batch === undefined) return false;
-      this.#beginOne(batch);
-      batch.next += ASK_FIELDS;
-      if (batch.next >= batch.words.length) this.#batches.shift();
-    }
-    return this.#batches.length > 0;
+    const asks = this.#asks!;
+    for (let left = count; left > 0 && asks.next(); left -= 1) this.#beginOne(asks);
+    asks.release();
+    return !asks.isEmpty;
   }
 
   answer(operation: GuestOperation, completion: Completion): void {
@@ -103,19 +92,24 @@ export class Guest implements Resident, Asker {
   }
 
   #receive(request: Request): void {
-    if (request.kind === 'ask') {
+    if (this.#asks !== undefined && (typeof request === 'number' || request.kind === 'batch')) {
       if (this.#leaving || this.#ended) return; // it is told of the end, which fails all that it asks
-      if (this.#batches.length === 0) awaitTurn(this);
-      this.#batches.push({ words: request.words, parts: request.parts, next: 0 });
+      const isIdle = this.#asks.isEmpty;
+      if (!this.#asks.add(request)) return this.#end();
+      if (isIdle) awaitTurn(this);
+    } else if (typeof request !== 'object') this.#end();
+    else if (request.kind === 'join') {
+      this.#asks = new RecordReader(request.asks, ASK_FIELDS);
+      this.#answers = new RecordWriter(request.answers, ANSWER_FIELDS);
     } else if (request.kind === 'call') this.#answerCall(request.call);
     else this.#end();
   }
 
-  #beginOne({ words, parts, next }: Batch): void {
-    const slot = words[next + Ask.SLOT]!;
-    const generation = words[next + Ask.GENERATION]!;
-    const opcode = words[next + Ask.OPCODE]!;
-    const descriptor = words[next + Ask.DESCRIPTOR]!;
+  #beginOne({ words, at, parts }: RecordReader<Uint8Array>): void {
+    const slot = words[at + Ask.SLOT]!;
+    const generation = words[at + Ask.GENERATION]!;
+    const opcode = words[at + Ask.OPCODE]!;
+    const descriptor = words[at + Ask.DESCRIPTOR]!;
     if (opcode === Opcode.CANCEL) {
       const target = this.#operations[slot];
       if (target?.callerGeneration === generation) this.#proactor.cancel(target, 'abort');
@@ -126,19 +120,19 @@ export class Guest implements Resident, Asker {
     this.#count += 1;
     if (descriptor !== NONE && !this.#descriptors.has(descriptor)) return this.refuse(operation, EBADF);
     operation.descriptor = descriptor;
-    operation.flags = words[next + Ask.FLAGS]!;
+    operation.flags = words[at + Ask.FLAGS]!;
     // One connection for each question, or those that nobody takes would heap up here while the asker is busy.
     if (opcode === Opcode.ACCEPT) operation.flags &= ~MULTISHOT;
-    operation.options = words[next + Ask.OPTIONS]!;
-    operation.target = words[next + Ask.TARGET]!;
-    operation.length = words[next + Ask.LENGTH]!;
-    operation.position = words[next + Ask.POSITION]!;
-    operation.extra = words[next + Ask.EXTRA]!;
-    const argument = words[next + Ask.ARGUMENT]!;
+    operation.options = words[at + Ask.OPTIONS]!;
+    operation.target = words[at + Ask.TARGET]!;
+    operation.length = words[at + Ask.LENGTH]!;
+    operation.position = words[at + Ask.POSITION]!;
+    operation.extra = words[at + Ask.EXTRA]!;
+    const argument = words[at + Ask.ARGUMENT]!;
     if (argument >= 0) operation.argument = parts[argument];
     if (opcode === Opcode.CLOSE) this.#descriptors.delete(descriptor);
     try {
-      const payload = words[next + Ask.PAYLOAD]!;
+      const payload = words[at + Ask.PAYLOAD]!;
       if (payload >= 0) this.#lendPayload(operation, parts[payload]!);
       else if (opcode === Opcode.READ || opcode === Opcode.RECEIVE_MESSAGE) this.#lend(operation, new ArrayBuffer(operation.length));
       this.#proactor.start(operation);
@@ -180,24 +174,20 @@ export class Guest implements Resident, Asker {
 
   #push(operation: GuestOperation, result: Outcome, memory: ArrayBuffer | undefined, detail: Detail | undefined): void {
     if (this.#ended) return;
-    const words = this.#answers.next();
-    const at = this.#answers.last;
+    const answers = this.#answers!;
+    answers.next();
+    const { words, at } = answers;
     words[at + Answer.SLOT] = operation.callerSlot;
     words[at + Answer.GENERATION] = operation.callerGeneration;
     words[at + Answer.RESULT] = result.result;
     words[at + Answer.FLAGS] = result.flags & MORE;
     words[at + Answer.EXTRA] = result.extra;
     words[at + Answer.VALUE] = result.value;
-    words[at + Answer.MEMORY] = this.#addPart(memory);
-    words[at + Answer.DETAIL] = this.#addPart(detail);
-    if (memory !== undefined) this.#moving.push(memory);
+    words[at + Answer.MEMORY] = memory === undefined ? -1 : answers.addPart(memory, memory);
+    words[at + Answer.DETAIL] = detail === undefined ? -1 : answers.addPart(detail);
     if (this.#postDue) return;
     this.#postDue = true;
     process.nextTick(() => this.#postAnswers());
-  }
-
-  #addPart(part: ArrayBuffer | Detail | undefined): number {
-    return part === undefined ? -1 : this.#parts.push(part) - 1;
   }
 
   /** The kernel has let go of its memory. */
@@ -210,15 +200,12 @@ export class Guest implements Resident, Asker {
 
   #postAnswers(): void {
     this.#postDue = false;
-    const words = this.#answers.take();
-    this.#post({ kind: 'answer', words, parts: this.#parts }, [words.buffer, ...this.#moving]);
-    this.#parts = [];
-    this.#moving = [];
+    if (!this.#ended) this.#answers!.send(this.#port);
     if (!this.#proactor.residents.has(this)) this.#whenIdle();
   }
 
-  #post(response: Response, moving: ArrayBuffer[] = []): void {
-    if (!this.#ended) this.#port.postMessage(response, moving);
+  #post(response: Response): void {
+    if (!this.#ended) this.#port.postMessage(response);
   }
 
   #answerCall({ method, args, answer }: Call): void {
@@ -237,7 +224,7 @@ export class Guest implements Resident, Asker {
 
   /** What was asked for and not begun never happens. */
   #forget(): void {
-    while (this.#batches.shift() !== undefined);
+    while (this.#asks?.next() === true);
   }
 
   /** It opened something, which is closed at its end; at once where that has been. */

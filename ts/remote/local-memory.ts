@@ -7,7 +7,6 @@ import type { Operation } from '../op.js';
 import { headLength } from './record.js';
 
 const PART_WORDS = 3;
-const SINGLE_WRITES: ReadonlySet<number> = new Set([Opcode.WRITE, Opcode.SEND]);
 
 export function isRead({ opcode }: Operation<unknown>): boolean {
   return opcode === Opcode.READ || opcode === Opcode.RECEIVE_MESSAGE;
@@ -57,7 +56,7 @@ export abstract class LocalMemory {
   /** Take the memory it names: what it writes, as a copy; or the number of its refusal. */
   protected lendOut(operation: Operation<unknown>): Uint8Array | undefined | number {
     const { opcode, block, offset, length } = operation;
-    if (isRead(operation) || SINGLE_WRITES.has(opcode)) {
+    if (isRead(operation) || opcode === Opcode.WRITE || opcode === Opcode.SEND) {
       const view = this.blocks.view(block?.id ?? NONE, offset, length);
       if (typeof view === 'number') return view;
       this.blocks.take(block!.id);

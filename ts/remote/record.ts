@@ -2,15 +2,15 @@
 import { Opcode, UNREF } from '../op.js';
 import type { Operation } from '../op.js';
 import { Ask } from './wire.js';
-import type { Records } from './wire.js';
+import type { RecordWriter } from './records.js';
 
 /** The head of a message without an address. */
 const EMPTY_HEAD = 4;
 
 /** Write its record; `argument` and `payload` are indexes of parts. */
-export function record(records: Records, operation: Operation<unknown>, length: number, argument: number, payload: number): void {
-  const words = records.next();
-  const at = records.last;
+export function record(records: RecordWriter<Uint8Array>, operation: Operation<unknown>, length: number, argument: number, payload: number): void {
+  records.next();
+  const { words, at } = records;
   words[at + Ask.SLOT] = operation.slot;
   words[at + Ask.GENERATION] = operation.generation;
   words[at + Ask.OPCODE] = singleOf(operation);
@@ -26,9 +26,9 @@ export function record(records: Records, operation: Operation<unknown>, length: 
 }
 
 /** Ask for the end of an operation. */
-export function recordCancel(records: Records, { slot, generation }: Operation<unknown>): void {
-  const words = records.next();
-  const at = records.last;
+export function recordCancel(records: RecordWriter<Uint8Array>, { slot, generation }: Operation<unknown>): void {
+  records.next();
+  const { words, at } = records;
   words[at + Ask.SLOT] = slot;
   words[at + Ask.GENERATION] = generation;
   words[at + Ask.OPCODE] = Opcode.CANCEL;

@@ -17,7 +17,9 @@ import type { Completion, Operation } from '../op.js';
 import { LocalMemory, isRead } from './local-memory.js';
 import { Questions } from './questions.js';
 import { argumentOf, record, recordCancel } from './record.js';
-import { ANSWER_FIELDS, ASK_FIELDS, Answer, Records } from './wire.js';
+import { RecordReader, RecordWriter, sharedRecords } from './records.js';
+import { ANSWER_FIELDS, ASK_FIELDS, Answer } from './wire.js';
+import type { Batch } from './records.js';
 import type { Call, Detail, Request, Response } from './wire.js';
 
 const NO_STATUS = new Float64Array(20);
@@ -46,8 +48,8 @@ export class RemoteBackend extends LocalMemory implements Backend {
   readonly #completion: Completion = { slot: 0, generation: 0, result: 0, flags: 0, block: NONE, extra: 0, value: 0 };
   readonly #joined = Promise.withResolvers<Features>();
   readonly #left = Promise.withResolvers<void>();
-  readonly #records = new Records(ASK_FIELDS);
-  #parts: Uint8Array[] = [];
+  readonly #asks: RecordWriter<Uint8Array>;
+  readonly #answers: RecordReader<ArrayBuffer | Detail>;
   #postDue = false;
   #detail: Detail | undefined = undefined;
   #keepsAlive = true;
@@ -64,8 +66,13 @@ export class RemoteBackend extends LocalMemory implements Backend {
     this.#port = port;
     this.#settle = settle;
     this.inFlightMax = inFlightMax;
+    const asks = sharedRecords(ASK_FIELDS);
+    const answers = sharedRecords(ANSWER_FIELDS);
+    this.#asks = new RecordWriter(asks, ASK_FIELDS);
+    this.#answers = new RecordReader(answers, ANSWER_FIELDS);
     port.on('message', (response: Response) => this.#receive(response));
     port.on('close', () => this.#lose());
+    this.#post({ kind: 'join', asks, answers });
   }
 
   /** Resolves when the owner has answered; rejects when it is gone. */
@@ -82,14 +89,14 @@ export class RemoteBackend extends LocalMemory implements Backend {
     if (typeof payload === 'number') return void setImmediate(() => this.#answerHere(operation, payload));
     if (opcode === Opcode.CLOSE) this.#addresses.delete(operation.descriptor);
     const length = payload === undefined ? operation.length : payload.length;
-    record(this.#records, operation, length, this.#addPart(argumentOf(operation)), this.#addPart(payload));
+    record(this.#asks, operation, length, this.#addPart(argumentOf(operation)), this.#addPart(payload));
     this.#schedule();
   }
 
   cancel(operation: Operation<unknown>): void {
     if (this.#operations[operation.slot] !== operation) return;
     this.#counts.cancelsSent += 1;
-    recordCancel(this.#records, operation);
+    recordCancel(this.#asks, operation);
     this.#schedule();
   }
 
@@ -152,11 +159,9 @@ export class RemoteBackend extends LocalMemory implements Backend {
 
   flush(): void {
     this.#postDue = false;
-    if (this.#records.isEmpty) return;
-    const words = this.#records.take();
+    if (this.#asks.isEmpty) return;
     this.#counts.enters += 1;
-    this.#post({ kind: 'ask', words, parts: this.#parts }, [words.buffer, ...this.#parts.map(({ buffer }) => buffer as ArrayBuffer)]);
-    this.#parts = [];
+    if (!this.#gone) this.#asks.send(this.#port);
   }
 
   async close(): Promise<void> {
@@ -182,7 +187,7 @@ export class RemoteBackend extends LocalMemory implements Backend {
   }
 
   #addPart(part: Uint8Array | undefined): number {
-    return part === undefined ? -1 : this.#parts.push(part) - 1;
+    return part === undefined ? -1 : this.#asks.addPart(part, part.buffer as ArrayBuffer);
   }
 
   #schedule(): void {
@@ -191,35 +196,43 @@ export class RemoteBackend extends LocalMemory implements Backend {
     process.nextTick(() => this.flush());
   }
 
-  #post(request: Request, moving: ArrayBuffer[] = []): void {
-    if (!this.#gone) this.#port.postMessage(request, moving);
+  #post(request: Request): void {
+    if (!this.#gone) this.#port.postMessage(request);
   }
 
   #receive(response: Response): void {
-    if (response.kind === 'answer') this.#deliver(response.words, response.parts);
+    if (typeof response === 'number' || response.kind === 'batch') this.#deliver(response);
     else if (response.kind === 'welcome') {
       this.features = response.features;
       this.#joined.resolve(response.features);
     } else this.#lose();
   }
 
-  #deliver(words: Float64Array, parts: readonly (ArrayBuffer | Detail)[]): void {
+  #deliver(batch: Batch<ArrayBuffer | Detail>): void {
+    const answers = this.#answers;
     this.#counts.wakes += 1;
-    for (let at = 0; at < words.length; at += ANSWER_FIELDS) {
+    if (!answers.add(batch)) return this.#lose();
+    while (answers.next()) {
+      const { words, at, parts } = answers;
       const operation = this.#operations[words[at + Answer.SLOT]!];
       if (operation === undefined || operation.generation !== words[at + Answer.GENERATION]) continue;
-      const memory = parts[words[at + Answer.MEMORY]!] as ArrayBuffer | undefined;
       const completion = this.#completion;
       completion.result = words[at + Answer.RESULT]!;
       completion.flags = words[at + Answer.FLAGS]!;
       completion.extra = words[at + Answer.EXTRA]!;
       completion.value = words[at + Answer.VALUE]!;
-      this.#detail = parts[words[at + Answer.DETAIL]!] as Detail | undefined;
-      if (memory !== undefined) this.fill(operation, memory, completion.result);
-      const { local, peer } = this.#detail ?? {};
-      if (local !== undefined && peer !== undefined) this.#addresses.set(completion.value, { local, peer });
+      const memory = words[at + Answer.MEMORY]!;
+      if (memory >= 0) this.fill(operation, parts[memory] as ArrayBuffer, completion.result);
+      const detail = words[at + Answer.DETAIL]!;
+      this.#detail = detail < 0 ? undefined : (parts[detail] as Detail);
+      if (this.#detail !== undefined) this.#keepAddresses(completion.value, this.#detail);
       this.#finish(operation, completion);
     }
+    answers.release();
+  }
+
+  #keepAddresses(descriptor: number, { local, peer }: Detail): void {
+    if (local !== undefined && peer !== undefined) this.#addresses.set(descriptor, { local, peer });
   }
 
   #finish(operation: Operation<unknown>, completion: Completion): void {

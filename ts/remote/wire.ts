@@ -1,12 +1,13 @@
 /**
- * What goes through the port between a thread that asks and the thread whose proactor answers: batches of records, one
- * batch a turn in each direction. Numbers go as doubles, since a position may have 53 bits.
+ * What goes between a thread that asks and the thread whose proactor answers: records (`records.ts`) of operations one way,
+ * of completions the other. Numbers go as doubles, since a position may have 53 bits.
  *
  * Memory never is in two threads. What is to be written goes as a copy, made at the hand-over; what was read comes in an
  * ArrayBuffer that the owner made for it and moves (`transfer`) with the answer. So whichever thread dies, the other one
  * has all of its own memory.
  */
 import type { Features } from '../backend/backend.js';
+import type { Batch } from './records.js';
 
 /** Doubles of one operation. */
 export const ASK_FIELDS = 12;
@@ -21,7 +22,7 @@ export const Ask = {
   LENGTH: 7,
   POSITION: 8,
   EXTRA: 9,
-  /** Index of its argument among the batch's parts, or -1. */
+  /** Index of its argument among the parts, or -1. */
   ARGUMENT: 10,
   /** Index of the bytes to be written, or -1. */
   PAYLOAD: 11,
@@ -41,47 +42,6 @@ export const Answer = {
   /** Index of a `Detail`, or -1. */
   DETAIL: 7,
 } as const;
-
-/** Records that are being gathered for one message. */
-export class Records {
-  readonly #fields: number;
-  #words: Float64Array<ArrayBuffer>;
-  #length = 0;
-
-  constructor(fields: number) {
-    this.#fields = fields;
-    this.#words = new Float64Array(fields * CAPACITY_FIRST);
-  }
-
-  get isEmpty(): boolean {
-    return this.#length === 0;
-  }
-
-  /** Room for one more: where to write it, and at which index its first number goes. */
-  next(): Float64Array {
-    if (this.#length === this.#words.length) {
-      const larger = new Float64Array(this.#length * 2);
-      larger.set(this.#words);
-      this.#words = larger;
-    }
-    this.#length += this.#fields;
-    return this.#words;
-  }
-
-  /** The index of the first number of the record that `next` made room for. */
-  get last(): number {
-    return this.#length - this.#fields;
-  }
-
-  /** A copy of all of them, to be moved away; none are left. */
-  take(): Float64Array<ArrayBuffer> {
-    const taken = this.#words.slice(0, this.#length);
-    this.#length = 0;
-    return taken;
-  }
-}
-
-const CAPACITY_FIRST = 64;
 
 /** What a completion tells besides numbers. */
 export interface Detail {
@@ -105,12 +65,13 @@ export const CALL_BYTES_MAX = 128;
 
 /** From the thread that asks. */
 export type Request =
-  | { readonly kind: 'ask'; readonly words: Float64Array; readonly parts: readonly Uint8Array[] }
+  | Batch<Uint8Array>
+  | { readonly kind: 'join'; readonly asks: SharedArrayBuffer; readonly answers: SharedArrayBuffer }
   | { readonly kind: 'call'; readonly call: Call }
   | { readonly kind: 'close' };
 
 /** From the owner. */
 export type Response =
   | { readonly kind: 'welcome'; readonly features: Features; readonly owner: string }
-  | { readonly kind: 'answer'; readonly words: Float64Array; readonly parts: readonly (ArrayBuffer | Detail)[] }
+  | Batch<ArrayBuffer | Detail>
   | { readonly kind: 'closed' };
