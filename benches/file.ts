@@ -106,7 +106,7 @@ export const bench: Bench = {
       blockSize: 64 * KIB,
       depth: 32,
       operations: 40_000,
-      engines: random,
+      engines: [...random, engines.allocatorOffloaded],
       baselines,
     },
     sequential(64 * KIB, '64 KiB'),

@@ -8,7 +8,7 @@ import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
 import { argumentTypeError, checkInteger, closedError, inUseError } from './errors.js';
 import { refusal } from './inflight.js';
-import { Opcode, Operation } from './op.js';
+import { ASYNCHRONOUS, Opcode, Operation } from './op.js';
 import type { Completion } from './op.js';
 import { openFlags, openMode, pathBytes, pathText } from './path.js';
 import type { OpenMode, PathLike } from './path.js';
@@ -34,6 +34,12 @@ export interface OpenOptions extends CancelOptions {
   readonly mode?: OpenMode | undefined;
   /** Bypass the page cache (O_DIRECT): offsets, lengths and memory must be aligned, as `alloc` and the pool are. */
   readonly direct?: boolean | undefined;
+  /**
+   * Leave what is done with the file to a worker thread of the kernel, instead of trying it on this one first. For file
+   * systems that keep who asks waiting (FUSE), and large cached reads where a core is free. Each operation costs a change of
+   * threads; more of the file's are done at a time, so they may end in another order. The `node` backend always does so.
+   */
+  readonly offload?: boolean | undefined;
   readonly proactor?: Proactor | undefined;
 }
 
@@ -77,9 +83,25 @@ export async function open(path: PathLike, flags?: string | number | OpenOptions
   operation.path = pathText(path);
   operation.flags = bits;
   operation.target = permissions;
+  const offload = checkOffload(options.offload);
+  if (offload) operation.options = ASYNCHRONOUS;
   const { descriptor, fd } = await traced(proactor.submit(operation, limits).promise);
   if (options.direct) proactor.pool.register();
-  return new File(proactor, descriptor, fd, operation.path, bits);
+  return new File(proactor, { descriptor, fd, path: operation.path, flags: bits, offload });
+}
+
+function checkOffload(offload: unknown): boolean {
+  if (offload !== undefined && typeof offload !== 'boolean') throw argumentTypeError('options.offload', 'of type boolean', offload);
+  return offload ?? false;
+}
+
+/** An open file, and how it was opened. */
+export interface OpenFile {
+  readonly descriptor: number;
+  readonly fd: number;
+  readonly path: string;
+  readonly flags: number;
+  readonly offload: boolean;
 }
 
 /** What is left of a file when its descriptor goes to another thread. */
@@ -88,6 +110,7 @@ interface Detached {
   readonly descriptor: number;
   readonly path: string;
   readonly flags: number;
+  readonly offload: boolean;
   readonly position: number;
 }
 
@@ -96,6 +119,8 @@ export class File implements AsyncDisposable {
   readonly #descriptor: number;
   readonly #fd: number;
   readonly #flags: number;
+  /** Option bits of its reads and writes. */
+  readonly #options: number;
   readonly #source: FileSource;
   readonly #target: WriteTarget;
   readonly #handle: Unclosed;
@@ -103,13 +128,14 @@ export class File implements AsyncDisposable {
   #closed: Promise<void> | undefined = undefined;
 
   /** Used by `open`. */
-  constructor(proactor: Proactor, descriptor: number, fd: number, path: string, flags: number) {
+  constructor(proactor: Proactor, { descriptor, fd, path, flags, offload }: OpenFile) {
     this.#proactor = proactor;
     this.#descriptor = descriptor;
     this.#fd = fd;
     this.#flags = flags;
+    this.#options = offload ? ASYNCHRONOUS : 0;
     this.#path = path;
-    this.#source = new FileSource(this, proactor, descriptor, this.direct);
+    this.#source = new FileSource(this, proactor, { descriptor, direct: this.direct, options: this.#options });
     this.#target = {
       host: proactor,
       codes: CODES,
@@ -208,7 +234,8 @@ export class File implements AsyncDisposable {
     isBeingClosed(this.#handle);
     this.#closed = this.#source.refuse();
     await this.#closed;
-    return { proactor: this.#proactor, descriptor: this.#descriptor, path: this.path, flags: this.#flags, position };
+    const offload = this.#options !== 0;
+    return { proactor: this.#proactor, descriptor: this.#descriptor, path: this.path, flags: this.#flags, offload, position };
   }
 
   /** Used by `takeOver`: it was opened by that name, and read up to there. */
@@ -236,6 +263,7 @@ export class File implements AsyncDisposable {
   #admit<T>(operation: Operation<T>, options: CancelOptions | undefined): void {
     operation.descriptor = this.#descriptor;
     operation.direct = this.direct;
+    if (this.#options !== 0) operation.options = this.#options;
     const refused = refusal(options, operation.syscall, !this.closed && this.#proactor.open);
     if (refused !== undefined) operation.refuse(() => refused);
     else this.#proactor.watch(operation, options);

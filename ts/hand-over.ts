@@ -31,6 +31,7 @@ export interface Moved {
   readonly path: string | undefined;
   /** Of a file: how it was opened, and where the next sequential read begins. */
   readonly flags: number;
+  readonly offload: boolean;
   readonly position: number;
 }
 
@@ -90,7 +91,7 @@ export async function handOver(resource: Stream | File, options: HandOverOptions
   const { proactor, descriptor, ...what } = await resource.detach();
   const state = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   void new Offer(proactor, descriptor, state).watch(to);
-  return { kind, fd, state, rest: new Uint8Array(), path: undefined, flags: 0, position: 0, ...what };
+  return { kind, fd, state, rest: new Uint8Array(), path: undefined, flags: 0, offload: false, position: 0, ...what };
 }
 
 /**
@@ -118,9 +119,9 @@ export async function takeOver(moved: Moved, options: { readonly proactor?: Proa
 
 /** It came as a message, from whoever: nothing of it is used that is not what `handOver` gives. */
 function checkMoved(moved: Moved): void {
-  const { kind, state, rest, path, fd, flags, position } = moved ?? ({} as Partial<Moved>);
+  const { kind, state, rest, path, fd, flags, offload, position } = moved ?? ({} as Partial<Moved>);
   const isWhole = KINDS.has(kind) && state instanceof Int32Array && state.length > 0 && state.buffer instanceof SharedArrayBuffer
-    && rest instanceof Uint8Array && (path === undefined || typeof path === 'string');
+    && rest instanceof Uint8Array && (path === undefined || typeof path === 'string') && typeof offload === 'boolean';
   if (!isWhole) throw argumentTypeError('moved', 'what handOver gave', moved);
   checkInteger('moved.fd', fd, 0, 2 ** 31 - 1);
   checkInteger('moved.flags', flags, 0, 2 ** 31 - 1);
@@ -154,9 +155,9 @@ function takeStream({ kind, fd, rest, path }: Moved, proactor: Proactor): TcpStr
 }
 
 /** A file can be opened again by its descriptor, wherever its name is by now. */
-async function takeFile({ fd, path, flags, position }: Moved, proactor: Proactor): Promise<File> {
+async function takeFile({ fd, path, flags, offload, position }: Moved, proactor: Proactor): Promise<File> {
   const { O_CREAT, O_EXCL, O_TRUNC } = constants;
-  const file = await open(`/proc/self/fd/${fd}`, { flags: flags & ~(O_CREAT | O_EXCL | O_TRUNC), proactor });
+  const file = await open(`/proc/self/fd/${fd}`, { flags: flags & ~(O_CREAT | O_EXCL | O_TRUNC), offload, proactor });
   file.resume(path, position);
   return file;
 }

@@ -71,7 +71,7 @@ export const REFUSED = 4;
 
 /** Option bit: the operation does not keep the process alive. */
 export const UNREF = 1;
-/** Option bit: go to a worker thread of the kernel at once (IOSQE_ASYNC). */
+/** Option bit: it is left to a worker thread of the kernel at once, and not tried on this one first (IOSQE_ASYNC). */
 export const ASYNCHRONOUS = 2;
 
 /** Flag of ACCEPT, RECEIVE_SELECT and READ_SELECT: one operation brings many completions. It may end at any time. */

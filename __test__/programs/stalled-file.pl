@@ -1,10 +1,13 @@
 # Runs a command beside a file whose reads are never answered, as of a network file system that is gone:
 # perl stalled-file.pl <existing file> <command...>, in a mount namespace of its own. The file is a FUSE mount, served here.
+# With SLOW_MS in the environment reads are answered, with zeros, but after so many milliseconds; and the kernel keeps who asks
+# waiting for them.
 use strict;
 use warnings;
 use POSIX ();
 
 my $path = shift;
+my $slow = $ENV{SLOW_MS};
 sysopen(my $device, '/dev/fuse', POSIX::O_RDWR) or die "/dev/fuse: $!";
 my $mount = `uname -m` =~ /x86_64/ ? 165 : 40;
 my @texts = map { "$_\0" } ('stalled', $path, 'fuse', sprintf('fd=%d,rootmode=100000,user_id=0,group_id=0', fileno $device));
@@ -22,11 +25,17 @@ $SIG{CHLD} = sub {
 my %answers = (
     3  => pack('QLL', 1, 0, 0) . pack('Q6L10', 1, 1 << 20, 0, 0, 0, 0, 0, 0, 0, 0100644, 1, 0, 0, 0, 4096, 0),    # GETATTR
     14 => pack('QLL', 1, 0, 0),                                                         # OPEN
-    26 => pack('L4S2L2x32', 7, 31, 65_536, 1, 12, 9, 131_072, 1),                       # INIT: reading ahead waits for nobody
+    26 => pack('L4S2L2x32', 7, 31, $slow ? 0 : 65_536, $slow ? 0 : 1, 12, 9, 131_072, 1), # INIT: reading ahead waits for nobody
 );
 while (1) {
     next unless defined sysread $device, my $request, 1 << 20;
     my (undef, $operation, $unique) = unpack 'LLQ', $request;
+    if ($operation == 15 && $slow) {
+        my $size = unpack 'L', substr $request, 40 + 16, 4;
+        select undef, undef, undef, $slow / 1000;
+        syswrite $device, pack('LlQ', 16 + $size, 0, $unique) . "\0" x $size;
+        next;
+    }
     next if $operation == 15 || $operation == 36;                                       # READ, INTERRUPT: no answer, ever
     my $answer = $answers{$operation} // '';
     my $error = exists $answers{$operation} ? 0 : -38;

@@ -95,7 +95,7 @@ onEachAlone('not while somebody reads or writes', {}, async (t, proactor, backen
   t.is((await writing).bytesWritten, 8 << 20);
   await pair[Symbol.asyncDispose]();
   for (const wrong of [undefined, {}, 7]) await t.throwsAsync(handOver(wrong as never), { code: 'ERR_INVALID_ARG_TYPE' });
-  const whole = { kind: 'tcp', fd: 99, state: new Int32Array(new SharedArrayBuffer(4)), rest: new Uint8Array(), path: undefined, flags: 0, position: 0 } as const;
+  const whole = { kind: 'tcp', fd: 99, state: new Int32Array(new SharedArrayBuffer(4)), rest: new Uint8Array(), path: undefined, flags: 0, offload: false, position: 0 } as const;
   const forged = [{}, { ...whole, kind: 'udp' }, { ...whole, state: new Int32Array(1) }, { ...whole, rest: 'x' }, { ...whole, path: 7 }, { ...whole, fd: 'x' }];
   for (const wrong of forged) await t.throwsAsync(takeOver(wrong as never, { proactor }), { code: 'ERR_INVALID_ARG_TYPE' });
   for (const wrong of [{ fd: -1 }, { flags: 0.5 }, { position: -1 }]) await t.throwsAsync(takeOver({ ...whole, ...wrong }, { proactor }), { code: 'ERR_OUT_OF_RANGE' });

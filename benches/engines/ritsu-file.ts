@@ -15,10 +15,10 @@ interface Opened {
 type Pass = (meter: Meter) => Promise<void>;
 
 /** Open the plan's file on a proactor of its own and prepare a style on it. */
-function workload(fence: boolean, prepare: (opened: Opened) => Pass): Workload {
+function workload(fence: boolean, prepare: (opened: Opened) => Pass, offload = false): Workload {
   return async (plan): Promise<Session> => {
     const proactor = new Proactor({ fence });
-    const file = await open(plan.path, { proactor, direct: plan.direct });
+    const file = await open(plan.path, { proactor, direct: plan.direct, offload });
     return {
       pass: prepare({ plan, proactor, file }),
       copies: () => proactor.stats().copies,
@@ -147,6 +147,7 @@ const submitAhead: Workload = async (plan) => {
 
 export const workloads: Workloads = {
   allocator: workload(true, allocator),
+  'allocator-offloaded': workload(true, allocator, true),
   'allocator-unfenced': workload(false, allocator),
   submit: workload(true, submit),
   'submit-unfenced': workload(false, submit),

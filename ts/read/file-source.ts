@@ -23,6 +23,14 @@ export interface SourceFile {
   readonly closed: boolean;
 }
 
+/** How its reads are done. */
+export interface FileReads {
+  readonly descriptor: number;
+  readonly direct: boolean;
+  /** Option bits. */
+  readonly options: number;
+}
+
 /** A read whose result is its reader's as soon as it is there. */
 function land(operation: ReadOperation, completion: Completion): Bytes | null | Failure {
   return operation.landing!.land(operation, completion);
@@ -33,14 +41,16 @@ export class FileSource implements ReadSource, SequenceHost {
   readonly #file: SourceFile;
   readonly #descriptor: number;
   readonly #direct: boolean;
+  readonly #options: number;
   readonly #sequence = new Sequence(this);
   #ended = false;
 
-  constructor(file: SourceFile, host: Proactor, descriptor: number, direct: boolean) {
+  constructor(file: SourceFile, host: Proactor, { descriptor, direct, options }: FileReads) {
     this.#file = file;
     this.host = host;
     this.#descriptor = descriptor;
     this.#direct = direct;
+    this.#options = options;
   }
 
   get open(): boolean {
@@ -107,6 +117,7 @@ export class FileSource implements ReadSource, SequenceHost {
     operation.landing = landing;
     operation.descriptor = this.#descriptor;
     operation.direct = this.#direct;
+    if (this.#options !== 0) operation.options = this.#options;
     operation.length = landing.length;
     operation.position = position;
     if (this.#ended) {
