@@ -19,7 +19,10 @@ const TARGET = `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-unknown-linux
 const NIGHTLY = ['run', 'nightly'];
 const RUN_TIMEOUT_MS = 40 * 60_000;
 /** Whose memory, whose end: what a sanitizer can tell something about. */
-const DEFAULT_FILES = ['ownership', 'conformance/', 'lifecycle', 'close', 'teardown', 'boundary-fuzz'];
+const DEFAULT_FILES = [
+  'ownership', 'conformance/', 'lifecycle', 'close', 'teardown', 'boundary-fuzz', 'syscalls', 'device-faults', 'endings', 'threads/',
+  'soundness/memory', 'soundness/descriptors', 'soundness/streams',
+];
 const REPORT_LINES = 40;
 let closed = false;
 
