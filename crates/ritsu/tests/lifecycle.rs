@@ -56,6 +56,35 @@ fn s27_ten_thousand_completions_survive_a_completion_queue_of_eight() {
     }
 }
 
+// Red when `Ring::enter` does not ask for events, at all or while the queue has run over; and when `Ring::pending` does not count that.
+#[test]
+fn s27_completions_that_the_kernel_held_back_come_although_nobody_waits_in_it() {
+    const OPS: usize = 1000;
+    for first_rung in RUNGS {
+        let config = Config { entries: 8, completion_entries: 8, in_flight_max: OPS as u32, first_rung, ..Config::default() };
+        let mut harness = Harness::new(config);
+        for _ in 0..OPS {
+            harness.submit(Op::Nop { result: 0 });
+        }
+        while harness.proactor.push_and_submit() != Entered::Done {
+            harness.reap();
+        }
+        // All have completed. A wait would flush what the kernel holds back by itself, and hide who does not ask for it.
+        let mut idle_turns = 0;
+        while harness.proactor.in_flight() > 0 {
+            let left = harness.proactor.in_flight();
+            assert!(harness.proactor.pending(), "rung {first_rung}: {left} completions are held back, and nothing says so");
+            harness.enter();
+            idle_turns = if harness.reap() == 0 { idle_turns + 1 } else { 0 };
+            assert!(idle_turns < 100, "rung {first_rung}: {left} completions do not come");
+        }
+        assert!(harness.outcomes.iter().all(|outcome| outcome.result == 0 && !outcome.more));
+        assert_eq!(harness.outcomes.len(), OPS);
+        assert!(harness.proactor.statistics().overflows > 0, "rung {first_rung}");
+        assert!(!harness.proactor.pending());
+    }
+}
+
 #[test]
 fn a_nop_answers_what_it_is_told() {
     let mut harness = Harness::on_rung(0);
