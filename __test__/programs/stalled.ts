@@ -29,6 +29,7 @@ const ENDINGS: Readonly<Record<string, (stalled: Stalled) => unknown>> = {
   'process.exit': () => process.exit(7),
   'an uncaught error': () => setImmediate(() => { throw new Error('on purpose'); }),
   SIGTERM: () => process.kill(process.pid, 'SIGTERM'),
+  'its natural end': ({ proactor }) => void proactor.unref(),
   destroy: async ({ proactor, read }) => {
     await proactor.destroy({ deadline: 100 });
     const { code, buffer } = (await read) as { code: string; buffer?: Buffer };

@@ -22,12 +22,14 @@ const ENDINGS: readonly (readonly [how: string, expected: number | 'SIGTERM', wa
   ['process.exit', 7, 0],
   ['an uncaught error', 1, 1500],
   ['SIGTERM', 'SIGTERM', 0],
+  ['its natural end', 0, 1000],
   ['destroy', 0, 600],
 ];
 
 for (const [how, expected, waitsMs] of ENDINGS) {
-  // S20, `destroy` red without the timer in `Proactor.destroy` (ts/proactor.ts). The others have no guard that could be
-  // removed: nothing of ours runs between `process.exit` and the end.
+  // S20, `destroy` red without the timer in `Proactor.destroy` (ts/proactor.ts), the natural end without `END_DEADLINE`
+  // (crates/ritsu-napi/src/bridge/teardown.rs). The others have no guard that could be removed: nothing of ours runs
+  // between `process.exit` and the end.
   ringTest(
     `S20: fuse: a read that cannot be cancelled does not hold up the end: ${how}`,
     async (t) => {
