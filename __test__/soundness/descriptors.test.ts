@@ -24,7 +24,8 @@ async function readAndLose(proactor: Proactor, path: string, closes: boolean): P
 
 for (const closes of [false, true]) {
   const how = closes ? 'closed and lost' : 'lost';
-  // S2, red when a close does not wait for those that hold the descriptor (`Op::Close` in `Proactor::admit`).
+  // S2, red when a close does not wait for those that hold the descriptor (`Op::Close` in `Proactor::admit`); where the file
+  // was only lost, when its read does not keep it (`FileSource`, ts/read/file-source.ts).
   onEachAlone(`S2: a file that is ${how} stays open while its read waits, and no longer`, {}, async (t, proactor) => {
     const path = fifo();
     const count = await readAndLose(proactor, path, closes);
