@@ -98,7 +98,7 @@ export function findProgram(name) {
 
 /** Programs without which single tests are skipped. Ask when the tests have run: they fetch what they can. */
 export function missingPrograms() {
-  return ['strace', 'perl', 'postgres', 'redis-server'].filter((name) => findProgram(name) === undefined);
+  return ['strace', 'perl', 'cc', 'postgres', 'redis-server'].filter((name) => findProgram(name) === undefined);
 }
 
 /** npm as a command and its first arguments, never run by the Node that npm is about to replace. */
