@@ -1,14 +1,20 @@
 /**
  * A file's bytes to a stream: read into blocks of the pool, a few ahead, and sent out of the same blocks. The reads are
  * at positions, so neither the file's own position nor its readers are touched.
+ *
+ * It is one operation to its signal, its time and its scope, however many blocks it takes: the reads and writes have a
+ * signal of the transfer's own.
  */
-import { checkCancelOptions } from './cancel.js';
-import type { CancelOptions } from './cancel.js';
-import { argumentTypeError, checkInteger, checkPosition } from './errors.js';
+import { checkCancelOptions, limit } from './cancel.js';
+import type { CancelCause, CancelOptions, Ending } from './cancel.js';
+import { argumentTypeError, checkInteger, checkPosition, timeoutError } from './errors.js';
+import type { AbortError, LateOutcome } from './errors.js';
 import { File } from './file.js';
+import { refusal } from './inflight.js';
 import type { Bytes } from './memory/bytes.js';
 import type { AllocatorReader } from './read/allocator.js';
 import type { StreamWriter } from './stream-writer.js';
+import type { Timers } from './timers.js';
 
 export interface SendFileOptions extends CancelOptions {
   /** The first byte to send; 0 where not given. */
@@ -32,13 +38,13 @@ class Pieces {
   readonly #reader: AllocatorReader;
   readonly #end: number;
   readonly #ahead: Piece[] = [];
-  readonly #signal: AbortSignal | undefined;
+  readonly #cancel: CancelOptions;
   /** Ends the reads ahead that are not wanted any more. */
   #unwanted = new AbortController();
   #next: number;
 
-  constructor(file: File, start: number, end: number, signal: AbortSignal | undefined) {
-    this.#signal = signal;
+  constructor(file: File, start: number, end: number, cancel: CancelOptions) {
+    this.#cancel = cancel;
     this.#reader = file.allocator({ blockSize: BLOCK });
     this.#next = start;
     this.#end = end;
@@ -74,34 +80,78 @@ class Pieces {
   #read(): void {
     const position = this.#next;
     const wanted = Math.min(BLOCK, this.#end - position);
+    const { signal: ended, prompt } = this.#cancel;
     const unwanted = this.#unwanted.signal;
-    const signal = this.#signal === undefined ? unwanted : AbortSignal.any([this.#signal, unwanted]);
-    const read = this.#reader.read({ position, signal });
+    const signal = ended === undefined ? unwanted : AbortSignal.any([ended, unwanted]);
+    const read = this.#reader.read({ position, signal, prompt });
     read.catch(() => {}); // told when it is taken
     this.#ahead.push({ position, wanted, read });
     this.#next += wanted;
   }
 }
 
-export async function sendFile(file: File, writer: StreamWriter, options: SendFileOptions = {}): Promise<number> {
+/** What ends a transfer as a whole. */
+class Limits {
+  readonly #ended = new AbortController();
+  readonly #stop: (ending: Ending) => void;
+  /** What the pieces are given: one deadline for all of them, so none of their own. */
+  readonly cancel: CancelOptions;
+  #cause: CancelCause | undefined = undefined;
+
+  constructor(options: CancelOptions, timers: Timers) {
+    const { signal, timeout, prompt } = options;
+    const isLimited = signal !== undefined || timeout !== undefined;
+    this.cancel = { signal: isLimited ? this.#ended.signal : undefined, prompt };
+    this.#stop = limit(options, (cause, reason) => {
+      this.#cause = cause;
+      this.#ended.abort(reason);
+    }, timers);
+  }
+
+  over(ending: Ending): void {
+    this.#stop(ending);
+  }
+
+  /** The error of the piece that was cut short, as the transfer's. */
+  failed(piece: Error & Partial<Cut>, sent: number): Error {
+    const wasEnded = piece.name === 'AbortError' && this.#cause !== undefined;
+    this.over(wasEnded ? 'aborted' : 'failed');
+    const { rest } = piece;
+    const outcome = piece.outcome?.then((late) => ({ ...late, bytesTransferred: sent + late.bytesTransferred }));
+    const told = { bytesTransferred: sent + (piece.bytesTransferred ?? 0), ...(rest && { rest }), ...(outcome && { outcome }) };
+    return Object.assign(wasEnded && this.#cause === 'timeout' ? timeoutError('sendFile') : piece, told);
+  }
+}
+
+/** What an error says of the piece that was cut short. */
+interface Cut extends Pick<AbortError, 'bytesTransferred'> {
+  readonly rest: Buffer;
+  readonly outcome: Promise<LateOutcome>;
+}
+
+/** `timers`: the stream's. */
+export async function sendFile(file: File, writer: StreamWriter, timers: Timers, options: SendFileOptions = {}): Promise<number> {
   if (!(file instanceof File)) throw argumentTypeError('file', 'an instance of File', file);
   const cancel = checkCancelOptions(options);
   const start = checkPosition(options.position ?? 0);
   const length = options.length === undefined ? undefined : checkInteger('length', options.length, 0, Number.MAX_SAFE_INTEGER);
   const end = length === undefined ? Number.MAX_SAFE_INTEGER : Math.min(start + length, Number.MAX_SAFE_INTEGER);
-  const pieces = new Pieces(file, start, end, cancel.signal);
+  const refused = refusal(cancel, 'sendFile', true);
+  if (refused !== undefined) throw refused;
+  const limits = new Limits(cancel, timers);
+  const pieces = new Pieces(file, start, end, limits.cancel);
   let sent = 0;
   try {
     for (let bytes = await pieces.take(); bytes !== null; bytes = await pieces.take()) {
       const most = end - start - sent;
-      sent += await sendPiece(writer, bytes, most, cancel);
+      sent += await sendPiece(writer, bytes, most, limits.cancel);
     }
   } catch (error) {
-    const part = (error as { bytesTransferred?: number }).bytesTransferred ?? 0;
-    throw Object.assign(error as Error, { bytesTransferred: sent + part });
+    throw limits.failed(error as Error, sent);
   } finally {
     await pieces.drop();
   }
+  limits.over('completed');
   return sent;
 }
 

@@ -81,7 +81,7 @@ export class Stream implements AsyncDisposable {
 
   /** Send what is in a file, block by block, without JavaScript touching it; how many bytes were sent. */
   sendFile(file: File, options?: SendFileOptions): Promise<number> {
-    return sendFile(file, this.writer(), options);
+    return sendFile(file, this.writer(), this.#channel.proactor.timers, options);
   }
 
   /** Writes that were called finish, reads that wait fail with `ERR_RITSU_CLOSED`. Again gives the same promise. */

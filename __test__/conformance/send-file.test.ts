@@ -3,14 +3,15 @@
  * peer or the signal meanwhile; the count says what went; no block is left out of its pool.
  *
  * What turns it red: a block that is sent from the wrong place after one that came short; blocks read ahead that are not
- * given back; a count that leaves out what was sent before an error.
+ * given back; a count that leaves out what was sent before an error; a time that begins again with each block.
  */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import * as fs from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
-import { listen, open } from 'ritsu';
-import type { Proactor, Stream } from 'ritsu';
+import { CancelScope, listen, open } from 'ritsu';
+import type { Proactor, Stream, TimeoutError } from 'ritsu';
 import { onEach, onEachAlone } from '../support/backends.ts';
 import { fileOf, freshPath, randomBytes } from '../support/files.ts';
 import { closeAll, disposed, drain, eventually, nodeConnect, tcpPair, unixPair } from '../support/net.ts';
@@ -165,6 +166,42 @@ onEachAlone('an abort while it waits for a block', { pool: { classes: [{ size: 6
   t.like(await t.throwsAsync(sending, { name: 'AbortError' }), { cause: 'enough', bytesTransferred: 0 });
   held?.release();
   t.is(await pair.inside.sendFile(file, { length: 10 }), 10);
+  await file.close();
+  await whole(t, proactor);
+});
+
+/** Reads what comes, a little at a time: each block goes soon, all of it takes long. Ends with its stream. */
+async function readSlowly(stream: Stream): Promise<number> {
+  let length = 0;
+  for (let bytes = await stream.allocator().read(); bytes !== null; bytes = await stream.allocator().read()) {
+    length += bytes.length;
+    bytes.release();
+    await delay(5);
+  }
+  return length;
+}
+
+onEachAlone('the time is that of the whole transfer, as is the signal in its scope', {}, async (t, proactor) => {
+  const file = await open(fileOf(randomBytes(64 * MIB)), { proactor });
+  for (const [name, prompt] of [['settled', false], ['prompt', true]] as const) {
+    const pair = await disposed(t, tcpPair(proactor));
+    const scope = new CancelScope();
+    const came = readSlowly(pair.outside);
+    const began = performance.now();
+    const sending = pair.inside.sendFile(file, { timeout: 300, signal: scope.signal, prompt });
+    t.is(scope.running, 1, 'one operation');
+    const error = await t.throwsAsync<TimeoutError>(sending, { name: 'TimeoutError', code: 'ERR_RITSU_TIMEOUT' }, name);
+    t.true(performance.now() - began < 5000, `${name}: after ${performance.now() - began} ms`);
+    const { aborted, completed, failed } = await scope.settled();
+    t.deepEqual({ aborted, completed, failed }, { aborted: 1, completed: 0, failed: 0 });
+    const { bytesTransferred, outcome } = error;
+    t.true(bytesTransferred > 0 && bytesTransferred < 64 * MIB, `${bytesTransferred} bytes`);
+    await pair.inside.shutdown();
+    const arrived = await came;
+    t.is(arrived, (await outcome)?.bytesTransferred ?? bytesTransferred);
+  }
+  const pair = await disposed(t, tcpPair(proactor));
+  t.like(await t.throwsAsync(pair.inside.sendFile(file, { timeout: 0 })), { name: 'TimeoutError', bytesTransferred: 0 });
   await file.close();
   await whole(t, proactor);
 });
