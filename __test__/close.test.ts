@@ -4,13 +4,14 @@
  *
  * What turns it red: the `open` check of `start` or `submit` removed (operations hang on a ring that is gone); `#closed`
  * not kept (a second close throws ERR_RITSU_BUSY or ERR_RITSU_PROACTOR_CLOSED); `pool.refuse` not called at the end
- * (reads that wait for a block never settle); waiting operations not cancelled by `destroy` (it never resolves).
+ * (reads that wait for a block never settle); waiting operations not cancelled by `destroy` (it never resolves);
+ * a page with a late cancel taken for an operation (ERR_RITSU_BUSY).
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
-import { Proactor, alloc, backendInfo, open, sleep } from 'ritsu';
-import type { Bytes, File } from 'ritsu';
+import { Proactor, alloc, backendInfo, open, owned, sleep } from 'ritsu';
+import type { BackendName, Bytes, File } from 'ritsu';
 import { onEachAlone } from './support/backends.ts';
 import { fileOf, freshPath, randomBytes, sparseFile } from './support/files.ts';
 import { pause } from './support/net.ts';
@@ -130,6 +131,23 @@ test('node: what node:fs answers past the deadline goes nowhere', async (t) => {
   while (proactor.stats().inFlight > 0) await pause(10);
   const { inFlight, stale } = proactor.stats();
   t.deepEqual({ inFlight, stale }, { inFlight: 0, stale: 0 });
+});
+
+onEachAlone('close: right after an abort that came too late', {}, async (t, proactor) => {
+  const file = await open(fileOf(CONTENT), { proactor });
+  for (let round = 0; round < 50; round += 1) {
+    const own = new Proactor({ backend: proactor.backend.name as BackendName });
+    const other = await open(file.path, { proactor: own });
+    const abort = new AbortController();
+    // Both are done at once, so the second is over when the first one's completion asks for its end.
+    const first = other.hybrid().read({ prepare: () => ({ memory: alloc(10, { proactor: own }) }), complete: () => abort.abort() }, { position: 0 });
+    const second = other.hybrid().read(owned(alloc(10, { proactor: own })), { position: 0, signal: abort.signal });
+    const closing = own.close();
+    await first;
+    const memory = await second.then((bytes) => bytes!.take(), ({ buffer }: { buffer: Buffer }) => buffer);
+    t.is(memory.length, 10);
+    await t.notThrowsAsync(closing);
+  }
 });
 
 onEachAlone('destroy with a wrong deadline is refused', {}, async (t, proactor) => {

@@ -76,8 +76,13 @@ export class Inflight {
     return this.#waiting.length;
   }
 
+  get isIdle(): boolean {
+    return this.#count === 0 && this.#waiting.length === 0;
+  }
+
   submit(operation: AnyOperation): void {
     if (operation.settled) return; // aborted before it began
+    if (this.#forsaken) return operation.refuse(() => closedError(operation.syscall));
     const slot = this.#freeSlots.pop() ?? (this.#unused < this.#generations.length ? this.#unused++ : undefined);
     if (slot === undefined) this.#wait(operation);
     else this.#place(operation, slot);
@@ -139,13 +144,16 @@ export class Inflight {
       this.#operations[slot] = undefined;
       operation.fail(() => closedError(operation.syscall));
     }
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
+      if (!next.settled) next.refuse(() => closedError(next!.syscall));
+    }
     this.#count = 0;
     this.#announceIdle();
   }
 
   /** Resolves when nothing is in flight and nothing waits. */
   idle(): Promise<void> {
-    if (this.#count === 0 && this.#waiting.length === 0) return Promise.resolve();
+    if (this.isIdle) return Promise.resolve();
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 

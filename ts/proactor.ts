@@ -283,7 +283,8 @@ export class Proactor implements LoanHost {
   async #finish(): Promise<void> {
     this.#refuseReads();
     this.#dismiss();
-    await this.#inflight.idle();
+    // What waited for that may begin something as it goes: a guest closes what it had opened.
+    while (!this.#inflight.isIdle) await this.#inflight.idle();
     this.#serving = false;
     await this.backend.close();
   }
