@@ -5,14 +5,15 @@
  * What turns it red: a descriptor that was opened for a guest that is gone (`Guest.#keep` adding it to a set that nobody
  * closes any more); a CLOSE that a guest's end cancels; a slot or a block that an answer that never came keeps; records of
  * one guest that are all begun before another's; a message for each operation; connections that are accepted for a guest that does not take them; an
- * owner that cannot close for a guest that goes on asking.
+ * owner that cannot close for a guest that goes on asking, or for what it closes on a guest's behalf (ERR_RITSU_BUSY); memory
+ * that a handle does not give back whose owner no longer answers; a port that nobody answers at, and that is waited for.
  */
 import { once } from 'node:events';
 import * as net from 'node:net';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker, receiveMessageOnPort } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
-import { Proactor, RitsuError, alloc, open, owned, remoteProactor } from 'ritsu';
-import type { BackendName } from 'ritsu';
+import { Proactor, RitsuError, alloc, connect, listen, open, owned, remoteProactor, sleep } from 'ritsu';
+import type { BackendName, TimeoutError } from 'ritsu';
 import type { ExecutionContext } from 'ava';
 import { onEachAlone } from '../support/backends.ts';
 import { fileOf, openCount, randomBytes } from '../support/files.ts';
@@ -71,11 +72,21 @@ for (const stage of STAGES) {
     const remote = await remoteProactor(port);
     const path = fileOf(randomBytes(5000));
     const file = await open(path, { proactor: remote });
+    const server = net.createServer().listen(0, '127.0.0.1');
+    t.teardown(() => server.close());
+    await once(server, 'listening');
+    const stream = await connect((server.address() as net.AddressInfo).port, { host: '127.0.0.1', proactor: remote });
     const asleep = once(worker, 'message');
     if (stage === 'queued') worker.postMessage(gate());
     if (stage === 'queued') await asleep;
     if (stage === 'before it asks') await worker.terminate();
     const reads = Array.from({ length: 10 }, (_, index) => file.hybrid().read(owned(alloc(100, { proactor: remote })), { position: index }));
+    const submitter = stream.submitter();
+    for (let count = 0; count < 5; count += 1) {
+      reads.push(stream.hybrid().read(owned(alloc(100, { proactor: remote }))));
+      submitter.submit(alloc(100, { proactor: remote }));
+      reads.push(submitter.poll());
+    }
     const opens = Array.from({ length: 10 }, () => open(path, { proactor: remote }));
     remote.backend.flush();
     if (stage === 'not delivered') sleepDeeply(100);
@@ -171,4 +182,112 @@ onEachAlone('an owner closes although a guest goes on asking', {}, async (t, _pr
   await owner.close();
   for (const outcome of await ends) t.like(outcome, { reason: { code: 'ERR_RITSU_CLOSED' } });
   t.is(remote.stats().inFlight, 0);
+});
+
+for (const how of ['close', 'destroy'] as const) {
+  onEachAlone(`an owner closes what its guests had opened, and ends: ${how}`, {}, async (t, _proactor, backend) => {
+    const path = fileOf('x');
+    const owner = new Proactor({ backend: backend as BackendName });
+    const remote = await remoteProactor(owner.share());
+    const files = await Promise.all(Array.from({ length: 4 }, () => open(path, { proactor: remote })));
+    const sleeping = sleep(60_000, { proactor: remote });
+    await remote.nop(); // the owner has begun it
+    const ended = owner[how]();
+    await t.throwsAsync(sleeping, { code: 'ERR_RITSU_CLOSED' });
+    await t.notThrowsAsync(ended);
+    t.is(owner.stats().inFlight, 0);
+    t.is(openCount(path), 0);
+    await Promise.all(files.map((file) => file.close()));
+  });
+}
+
+onEachAlone('who gives an owner up that does not answer has its memory back', {}, async (t, _proactor, backend) => {
+  const worker = new Worker(new URL('../programs/remote-owner.ts', import.meta.url), { workerData: backend });
+  t.teardown(() => worker.terminate());
+  const [port] = (await once(worker, 'message')) as [MessagePort];
+  const remote = await remoteProactor(port, { inFlightMax: 4 });
+  const listener = await listen({ port: 0, host: '127.0.0.1', proactor: remote });
+  const [inside, outside] = await Promise.all([listener.accept(), connect(listener.address().port, { host: '127.0.0.1', proactor: remote })]);
+  const file = await open(fileOf(randomBytes(5000)), { proactor: remote });
+  const asleep = once(worker, 'message');
+  worker.postMessage(gate());
+  await asleep;
+  const submitter = outside.submitter();
+  const memory = (): Buffer => alloc(100, { proactor: remote });
+  const abort = new AbortController();
+  const reads = [inside, file].flatMap((resource) => Array.from({ length: 4 }, () => resource.hybrid().read(owned(memory()), { signal: abort.signal })));
+  for (let count = 0; count < 4; count += 1) submitter.submit(memory());
+  reads.push(...Array.from({ length: 4 }, () => submitter.poll()));
+  const prompt = inside.hybrid().read(owned(memory()), { timeout: 1, prompt: true });
+  const late = await t.throwsAsync<TimeoutError>(prompt, { name: 'TimeoutError' });
+  const ends = Promise.allSettled(reads);
+  abort.abort();
+  await remote.destroy({ deadline: 20 });
+  for (const outcome of await ends) {
+    t.like(outcome, { status: 'rejected' });
+    t.is((outcome as { reason: { buffer?: Buffer } }).reason.buffer?.length, 100);
+  }
+  t.is((await late.outcome)?.buffers.length ?? 1, 1);
+  const { inFlight, blocksBusy, waiting } = remote.stats();
+  t.deepEqual({ inFlight, blocksBusy, waiting }, { inFlight: 0, blocksBusy: 0, waiting: 0 });
+  await Promise.all([inside, outside, listener, file].map((resource) => resource.close().catch(() => {})));
+});
+
+/** The same port again, as a thread has it that it was sent to. */
+function sentAndReceived(port: MessagePort): MessagePort {
+  const { port1, port2 } = new MessageChannel();
+  port1.postMessage(port, [port]);
+  return (receiveMessageOnPort(port2) as { message: MessagePort }).message;
+}
+
+onEachAlone('a port that is closed, gone or used is refused, at whatever time it was closed', {}, async (t, proactor) => {
+  const ways: Record<string, (port: MessagePort) => Promise<Proactor>> = {
+    'closed just now': async (port) => {
+      port.close();
+      return remoteProactor(port);
+    },
+    'closed long ago': async (port) => {
+      port.close();
+      await once(port, 'close');
+      return remoteProactor(port);
+    },
+    'closed while it joins': (port) => {
+      const joining = remoteProactor(port);
+      port.close();
+      return joining;
+    },
+    'closed while it joins, later': (port) => {
+      const joining = remoteProactor(port);
+      queueMicrotask(() => port.close());
+      return joining;
+    },
+    'sent away': async (port) => {
+      sentAndReceived(port).close();
+      return remoteProactor(port);
+    },
+    'sent away long ago': async (port) => {
+      sentAndReceived(port).close();
+      await pause(20);
+      return remoteProactor(port);
+    },
+    'a second handle': async (port) => {
+      const first = await remoteProactor(port);
+      const second = await remoteProactor(port).catch((error: Error) => error);
+      await first.close();
+      if (second instanceof Error) throw second;
+      return second;
+    },
+    'a second handle, of the port that was sent away': async (port) => {
+      await remoteProactor(port);
+      return remoteProactor(sentAndReceived(port));
+    },
+  };
+  for (const [name, join] of Object.entries(ways)) {
+    const settled = await Promise.race([join(proactor.share()).then(() => 'joined', ({ code }: RitsuError) => code), pause(5000)]);
+    t.is(settled, 'ERR_RITSU_CLOSED', name);
+  }
+  const remote = await remoteProactor(sentAndReceived(proactor.share()));
+  t.is(await remote.nop(5), 5);
+  await remote.close();
+  await eventually(t, 'no guest is left', () => proactor.residents.size === 0);
 });

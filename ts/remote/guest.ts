@@ -57,8 +57,6 @@ export class Guest implements Resident, Asker {
     proactor.residents.add(this);
     port.on('message', (request: Request) => this.#receive(request));
     port.on('close', () => this.#end());
-    const { features, name } = proactor.backend;
-    this.#post({ kind: 'welcome', features: { ...NOTHING, nopInject: features.nopInject }, owner: name });
   }
 
   /** The proactor is being closed: what was begun is answered, nothing more is. */
@@ -98,11 +96,21 @@ export class Guest implements Resident, Asker {
       if (!this.#asks.add(request)) return this.#end();
       if (isIdle) awaitTurn(this);
     } else if (typeof request !== 'object') this.#end();
-    else if (request.kind === 'join') {
-      this.#asks = new RecordReader(request.asks, ASK_FIELDS);
-      this.#answers = new RecordWriter(request.answers, ANSWER_FIELDS);
-    } else if (request.kind === 'call') this.#answerCall(request.call);
+    else if (request.kind === 'call') this.#answerCall(request.call);
+    else if (request.kind === 'join') this.#join(request.asks, request.answers);
     else this.#end();
+  }
+
+  /** Operations and descriptors of one handle are no other's, which may have got the port later. */
+  #join(asks: SharedArrayBuffer, answers: SharedArrayBuffer): void {
+    if (this.#asks !== undefined) {
+      this.#post({ kind: 'closed' });
+      return this.#end();
+    }
+    this.#asks = new RecordReader(asks, ASK_FIELDS);
+    this.#answers = new RecordWriter(answers, ANSWER_FIELDS);
+    const { features, name } = this.#proactor.backend;
+    this.#post({ kind: 'welcome', features: { ...NOTHING, nopInject: features.nopInject }, owner: name });
   }
 
   #beginOne({ words, at, parts }: RecordReader<Uint8Array>): void {

@@ -10,8 +10,17 @@ export type RemoteOptions = Pick<ProactorOptions, 'inFlightMax' | 'pool' | 'stre
 
 /** Operations of one handle that may be out at once. */
 const IN_FLIGHT_MAX = 1024;
-/** Ports that have a handle. The owner's welcome comes once: a second one would wait for ever. */
+/** Ports that have a handle: a second one would take the first one's answers. */
 const taken = new WeakSet<MessagePort>();
+
+/** Only a port that has not been closed, or sent to another thread, keeps a loop alive. Its `close` event may be long past. */
+function isOpen(port: MessagePort): boolean {
+  if (port.hasRef()) return true;
+  port.ref();
+  const takesIt = port.hasRef();
+  port.unref();
+  return takesIt;
+}
 
 /**
  * Another thread's proactor, by the port that its `share()` gave. Operations run there; promises, memory, limits and the
@@ -22,7 +31,7 @@ const taken = new WeakSet<MessagePort>();
  */
 export async function remoteProactor(port: MessagePort, options: RemoteOptions = {}): Promise<Proactor> {
   if (!(port instanceof MessagePort)) throw argumentTypeError('port', 'an instance of MessagePort', port);
-  if (taken.has(port)) throw closedError('remoteProactor');
+  if (taken.has(port) || !isOpen(port)) throw closedError('remoteProactor');
   let backend: RemoteBackend | undefined;
   const proactor = new Proactor({ inFlightMax: IN_FLIGHT_MAX, ...options }, (settle, inFlightMax) => {
     taken.add(port);

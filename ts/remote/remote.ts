@@ -173,12 +173,11 @@ export class RemoteBackend extends LocalMemory implements Backend {
     await this.#left.promise;
   }
 
-  /** Nothing of this thread is with the owner but copies. */
+  /** Nothing of this thread is with the owner but copies: whoever waits has its memory back. */
   abandon(_deadline: number): number {
+    if (this.#gone) return 0;
     const left = this.#pending().length;
-    this.#gone = true;
-    this.#left.resolve();
-    this.#port.close();
+    this.#leave();
     return left;
   }
 
@@ -279,6 +278,12 @@ export class RemoteBackend extends LocalMemory implements Backend {
   /** The owner is gone, or has closed. */
   #lose(): void {
     if (this.#gone) return;
+    this.#leave();
+    if (!this.#closed) this.onBroken?.();
+  }
+
+  /** What is out gets no answer any more. */
+  #leave(): void {
     this.#gone = true;
     this.#joined.reject(closedError('remote'));
     this.#joined.promise.catch(() => {}); // told to whoever waits
@@ -288,6 +293,5 @@ export class RemoteBackend extends LocalMemory implements Backend {
     for (let out = this.#pending(); out.length > 0; out = this.#pending()) {
       for (const operation of out) this.#answerHere(operation, FAULT_CLOSED);
     }
-    if (!this.#closed) this.onBroken?.();
   }
 }

@@ -66,6 +66,7 @@ export const CALL_BYTES_MAX = 128;
 /** From the thread that asks. */
 export type Request =
   | Batch<Uint8Array>
+  /** The first of a handle. A guest has one handle: another one, that got the port later, is told that it is closed. */
   | { readonly kind: 'join'; readonly asks: SharedArrayBuffer; readonly answers: SharedArrayBuffer }
   | { readonly kind: 'call'; readonly call: Call }
   | { readonly kind: 'close' };
