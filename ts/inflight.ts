@@ -144,9 +144,8 @@ export class Inflight {
       this.#operations[slot] = undefined;
       operation.fail(() => closedError(operation.syscall));
     }
-    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) {
-      if (!next.settled) next.refuse(() => closedError(next!.syscall));
-    }
+    for (const operation of this.#waiting) if (!operation.settled) operation.refuse(() => closedError(operation.syscall));
+    while (this.#waiting.shift() !== undefined);
     this.#count = 0;
     this.#announceIdle();
   }
