@@ -19,6 +19,7 @@ export class Deferred<T> {
   /** Makes the error of a promise that was rejected before the work was over. Rare, too. */
   declare private abandonment: (() => Error) | undefined;
   declare private onLate: ((outcome: unknown) => void) | undefined;
+  // Its methods are `private` by word: one private by name would cost each object 8 bytes.
   #state = PENDING;
   /** The value, or what makes the error. */
   #result: T | (() => Error) | undefined = undefined;
@@ -30,9 +31,9 @@ export class Deferred<T> {
       this.#promise = new Promise<T>(keepResolve);
       this.#resolve = kept as (value: T | PromiseLike<T>) => void;
       kept = undefined; // or it would keep the last result alive
-      if (this.abandonment !== undefined) this.#rejectEarly();
+      if (this.abandonment !== undefined) this.rejectEarly();
       else if (this.#state === FULFILLED) this.#resolve(this.#result as T);
-      else if (this.#state === REJECTED) this.#resolveWithFailure(this.error);
+      else if (this.#state === REJECTED) this.resolveWithFailure(this.error);
     }
     return this.#promise;
   }
@@ -71,7 +72,7 @@ export class Deferred<T> {
   fail(failure: () => Error): void {
     this.#state = REJECTED;
     this.#result = failure;
-    if (this.#resolve !== undefined) this.#resolveWithFailure(failure);
+    if (this.#resolve !== undefined) this.resolveWithFailure(failure);
     if (this.onLate !== undefined) this.onLate(failure());
     if (this.onSettled !== undefined) this.onSettled();
   }
@@ -81,11 +82,11 @@ export class Deferred<T> {
     if (this.settled || this.abandonment !== undefined) return;
     this.abandonment = failure;
     this.onLate = onLate;
-    if (this.#resolve !== undefined) this.#rejectEarly();
+    if (this.#resolve !== undefined) this.rejectEarly();
   }
 
-  #rejectEarly(): void {
-    this.#resolveWithFailure(this.abandonment!);
+  private rejectEarly(): void {
+    this.resolveWithFailure(this.abandonment!);
     this.#resolve = undefined;
   }
 
@@ -93,7 +94,7 @@ export class Deferred<T> {
    * Reject through a thenable: its job runs as a microtask of this promise, so that V8 (of Node 26) finds the awaiting
    * functions and the error's stack names the caller, at no cost to results that are good.
    */
-  #resolveWithFailure(failure: () => Error): void {
+  private resolveWithFailure(failure: () => Error): void {
     const thenable = { then: (_: unknown, reject: (error: Error) => void) => reject(failure()) };
     this.#resolve!(thenable as unknown as PromiseLike<T>);
   }

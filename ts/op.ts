@@ -59,8 +59,10 @@ const SYSCALLS = [
   'shutdown', 'poll', 'provide',
 ] as const;
 
-/** No block, no descriptor. */
+/** No block, no descriptor, in a record. */
 export const NONE = 0xffff_ffff;
+/** The same in an operation, whose record has 32 bits for it: V8 boxes a number of more than 31, in every operation. */
+const NO_DESCRIPTOR = -1;
 
 /** Completion flag: this completion is not the final one. */
 export const MORE = 1;
@@ -127,21 +129,22 @@ export interface EndOptions {
 export class Operation<T> extends Deferred<T> {
   slot = -1;
   generation = 0;
-  descriptor = NONE;
+  descriptor = NO_DESCRIPTOR;
   /** The block whose memory the operation owns until its final completion, if it owns one. */
   block: Block | undefined = undefined;
   length = 0;
   position = -1;
   /** The opcode's own: a group, a mode, the slot to cancel. */
   target = 0;
-  /** The descriptor bypasses the page cache: registered memory is worth using. */
-  direct = false;
-  /** Where the bytes of a read go. */
-  landing: Landing | undefined = undefined;
   opcode: number;
   readonly finish: Finish<T>;
 
-  // Rarely set: they stand on the prototype, so that the many operations that do not need them do not pay for them.
+  // Not every operation's: they stand on the prototype, so that the many that do not need them do not pay for them. For the
+  // same reason its methods are `private` by word: one private by name costs each object 8 bytes, at each level of the class.
+  /** Where the bytes of a read go. */
+  declare landing: Landing | undefined;
+  /** The descriptor bypasses the page cache: registered memory is worth using. */
+  declare direct: boolean;
   /** Where in the block the range begins. */
   declare offset: number;
   declare flags: number;
@@ -201,13 +204,13 @@ export class Operation<T> extends Deferred<T> {
   }
 
   override succeed(value: T): void {
-    if (this.unwatch !== undefined) this.#endWatch('completed');
+    if (this.unwatch !== undefined) this.endWatch('completed');
     if (this.drop !== undefined && this.abandoned) this.drop(value);
     super.succeed(value);
   }
 
   override fail(failure: () => Error): void {
-    if (this.unwatch !== undefined) this.#endWatch(this.cancelCause === undefined ? 'failed' : 'aborted');
+    if (this.unwatch !== undefined) this.endWatch(this.cancelCause === undefined ? 'failed' : 'aborted');
     super.fail(failure);
   }
 
@@ -217,15 +220,15 @@ export class Operation<T> extends Deferred<T> {
    * now, on `error.buffer`.
    */
   failure(result: number): Failure {
-    return this.#failure(() => {
+    return this.failureOf(() => {
       const cause = result === ECANCELED || result === EINTR ? this.cancelCause : undefined;
-      return cause === undefined ? systemError(result, this.syscall, this.path, this.endpoint) : this.#cancelError(cause);
+      return cause === undefined ? systemError(result, this.syscall, this.path, this.endpoint) : this.cancelError(cause);
     });
   }
 
   /** Fail an operation that was not begun; the caller's memory comes back on the error. */
   refuse(make: () => Error): void {
-    this.fail(this.#failure(make).make);
+    this.fail(this.failureOf(make).make);
   }
 
   /** Ask `cancel` to end this operation when the signal aborts or the deadline passes. */
@@ -243,10 +246,10 @@ export class Operation<T> extends Deferred<T> {
   end(cause: CancelCause, { reason, prompt }: EndOptions, cancel: (operation: Operation<T>, cause: CancelCause) => void): void {
     if (this.cancelCause === undefined) this.cancelReason = reason;
     cancel(this, cause);
-    if (prompt === true && !this.settled) abandon<unknown>((this.front ?? this) as Deferred<unknown>, this.#cancelError(cause));
+    if (prompt === true && !this.settled) abandon<unknown>((this.front ?? this) as Deferred<unknown>, this.cancelError(cause));
   }
 
-  #failure(make: () => Error): Failure {
+  private failureOf(make: () => Error): Failure {
     let error: Error | undefined;
     const once = (): Error => (error ??= make());
     const read = this as Operation<unknown> as ReadOperation;
@@ -259,12 +262,12 @@ export class Operation<T> extends Deferred<T> {
     return new Failure(() => (buffer === undefined ? once() : Object.assign(once(), { buffer })));
   }
 
-  #cancelError(cause: CancelCause): Error {
+  private cancelError(cause: CancelCause): Error {
     if (cause === 'abort') return abortError(this.cancelReason);
     return cause === 'timeout' ? timeoutError(this.syscall) : closedError(this.syscall);
   }
 
-  #endWatch(ending: Ending): void {
+  private endWatch(ending: Ending): void {
     const { unwatch } = this;
     this.unwatch = undefined;
     unwatch!(ending);
@@ -272,6 +275,8 @@ export class Operation<T> extends Deferred<T> {
 }
 
 Object.assign(Operation.prototype, {
+  landing: undefined,
+  direct: false,
   offset: 0,
   flags: 0,
   extra: 0,

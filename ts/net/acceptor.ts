@@ -22,6 +22,7 @@ import type { Proactor, Resident } from '../proactor.js';
 import { closeDescriptor, isBeingClosed } from '../unclosed.js';
 import type { Unclosed } from '../unclosed.js';
 import type { Alarm } from '../timers.js';
+import { openedBy } from './opened.js';
 import type { Opened } from './opened.js';
 
 /** Connections that are kept for an `accept()` to come. */
@@ -110,10 +111,11 @@ export class Acceptor implements Unclosed, Resident {
   }
 
   /** A completion, final or not. */
-  #take({ result, value, extra }: Completion): void {
+  #take(completion: Completion): void {
+    const { result } = completion;
     if (result >= 0) {
       this.#pauseMs = PAUSE_FIRST_MS;
-      this.#deliver({ descriptor: value, fd: extra });
+      this.#deliver(openedBy(completion));
     } else if (NO_ROOM.has(result)) this.#beginPause(result);
     else if (!TRANSIENT.has(result)) this.#failAll(result);
   }

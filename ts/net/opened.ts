@@ -37,8 +37,14 @@ export function unixTarget(path: string, syscall: string): Target {
 
 /** The `finish` of ops that end with a descriptor. */
 export function opened(operation: Operation<Opened>, completion: Completion): Opened | Failure {
-  const { result, value, extra } = completion;
-  return result < 0 ? operation.failure(result) : { descriptor: value, fd: extra };
+  return completion.result < 0 ? operation.failure(completion.result) : openedBy(completion);
+}
+
+/** What a good completion brought. */
+export function openedBy({ value, extra }: Completion): Opened {
+  // It comes as a float, and V8 would box it in each object that has it: nearly all are small integers.
+  const small = value | 0;
+  return { descriptor: small === value ? small : value, fd: extra };
 }
 
 /** Errnos of `bind(2)` that a `connect(2)` does not give: EACCES, EADDRINUSE, EADDRNOTAVAIL. */

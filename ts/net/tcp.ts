@@ -12,8 +12,9 @@ import type { OptionTarget } from './options.js';
 const LINGER_MAX_SECONDS = 32_767;
 
 export class TcpStream extends Stream {
-  #remote: InternetAddress | undefined = undefined;
-  #local: InternetAddress | undefined = undefined;
+  // Most connections are never asked: they stand on the prototype until one is.
+  declare private remote: InternetAddress | undefined;
+  declare private local: InternetAddress | undefined;
 
   /** Used by `connect` and `TcpListener`. */
   constructor(proactor: Proactor, descriptor: number, fd: number) {
@@ -134,13 +135,13 @@ export class TcpStream extends Stream {
   }
 
   #remoteEnd(): InternetAddress | undefined {
-    this.#remote ??= this.#end(true);
-    return this.#remote;
+    this.remote ??= this.#end(true);
+    return this.remote;
   }
 
   #localEnd(): InternetAddress | undefined {
-    this.#local ??= this.#end(false);
-    return this.#local;
+    this.local ??= this.#end(false);
+    return this.local;
   }
 
   #end(peer: boolean): InternetAddress | undefined {
@@ -148,3 +149,5 @@ export class TcpStream extends Stream {
     return bytes === undefined ? undefined : decodeInternet(bytes);
   }
 }
+
+Object.assign(TcpStream.prototype, { remote: undefined, local: undefined });

@@ -116,7 +116,7 @@ export class FileSource implements ReadSource, SequenceHost {
     const operation = new Operation<Bytes | null>(Opcode.READ, finish);
     operation.landing = landing;
     operation.descriptor = this.#descriptor;
-    operation.direct = this.#direct;
+    if (this.#direct) operation.direct = true;
     if (this.#options !== 0) operation.options = this.#options;
     operation.length = landing.length;
     operation.position = position;
