@@ -1,6 +1,6 @@
 /**
  * A first-in, first-out queue: a ring of slots that grows when it is full, and is never emptied by moving things. One that is
- * empty has no slots: every idle connection has several.
+ * empty has no slots.
  */
 const CAPACITY_MIN = 2;
 const NO_SLOTS: never[] = [];

@@ -27,7 +27,6 @@ export interface AllocatorOptions {
 }
 
 export class AllocatorReader implements AsyncRead {
-  readonly style = 'allocator';
   readonly #source: ReadSource;
   readonly #landing: Landing;
   readonly #readAhead: number;
@@ -45,6 +44,10 @@ export class AllocatorReader implements AsyncRead {
     this.#source = source;
     this.#readAhead = checkInteger('readAhead', options.readAhead ?? 2, 0, 64);
     this.#landing = landingOf(source, allocator, size);
+  }
+
+  get style(): 'allocator' {
+    return 'allocator';
   }
 
   /**

@@ -20,7 +20,6 @@ export interface HybridOptions {
 }
 
 export class HybridReader implements AsyncRead {
-  readonly style = 'hybrid';
   readonly #source: ReadSource;
   #into: IoBuffer | undefined;
   #closed = false;
@@ -30,6 +29,10 @@ export class HybridReader implements AsyncRead {
     checkOptions(options);
     this.#source = source;
     this.#into = options.into;
+  }
+
+  get style(): 'hybrid' {
+    return 'hybrid';
   }
 
   /**

@@ -38,7 +38,8 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
   readonly #descriptor: number;
   readonly #select: number;
   readonly #reads = new StreamReads();
-  readonly #stash: Stash;
+  /** Made when there is something to keep. */
+  #stash: Stash | undefined = undefined;
   #flow: Flow = 'idle';
   #inquiry: Inquiry | undefined = undefined;
   #direct: StreamRead | undefined = undefined;
@@ -57,7 +58,6 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     this.#select = select;
     // A multishot does not see the end of a FIFO: the kernel tries it again only when there are bytes.
     this.#multishot = select === Opcode.RECEIVE_SELECT;
-    this.#stash = new Stash(host, this);
   }
 
   get flow(): Flow {
@@ -87,7 +87,7 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
 
   /** Bytes that go to the next read, before all others. */
   prepend(bytes: Uint8Array): void {
-    this.#stash.keep(bytes);
+    this.#stashed().keep(bytes);
   }
 
   /** `close`, without giving up what is stashed: that is the result. Nothing waits. */
@@ -97,14 +97,14 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     if (this.#inquiry !== undefined) this.#host.cancel(this.#inquiry, 'closed');
     await this.#drained();
     this.#closed = true;
-    return this.#stash.take();
+    return this.#stash?.take() ?? new Uint8Array();
   }
 
   /** Begin nothing more; resolves when nothing is in flight. Reads that wait fail, what is stashed is given up. */
   close(): Promise<void> {
     this.#closed = true;
     this.#leaveGroup();
-    this.#stash.clear();
+    this.#stash?.clear();
     this.#pump();
     if (this.#direct !== undefined) this.#host.cancel(this.#direct, 'closed');
     if (this.#inquiry !== undefined) this.#host.cancel(this.#inquiry, 'closed');
@@ -159,7 +159,7 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
   }
 
   spill(): void {
-    this.#stash.spill();
+    this.#stash?.spill();
   }
 
   #changed(): void {
@@ -179,26 +179,34 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     if (this.#inquiry === undefined && this.#direct === undefined) this.#onDrained?.();
   }
 
+  get #hasStashed(): boolean {
+    return this.#stash !== undefined && !this.#stash.isEmpty;
+  }
+
+  #stashed(): Stash {
+    return (this.#stash ??= new Stash(this.#host, this));
+  }
+
   /** A completion of the multishot that is not its last. */
   delivered({ result, block }: Completion): void {
     this.#arrived(this.#host.streamGroup.chosen(block), result);
-    if (this.#reads.length > 0) this.#pump();
-    if (this.#stash.isFull) this.#stop();
+    if (!this.#reads.isEmpty) this.#pump();
+    if (this.#stash?.isFull) this.#stop();
   }
 
   /** Bytes came: the first read's, if it takes them as they are. */
   #arrived(block: Block, length: number): void {
     const read = this.#reads.first();
     if (this.#closed) giveBack(block);
-    else if (read?.isReady && read.block === undefined && this.#stash.isEmpty && length <= read.length) {
+    else if (read?.isReady && read.block === undefined && !this.#hasStashed && length <= read.length) {
       read.block = block;
       this.#reads.answerFirst(length);
-    } else this.#stash.push(block, length);
+    } else this.#stashed().push(block, length);
   }
 
   /** The read's promise was rejected before they came: they are the next one's. */
   #keepBytes({ block, offset }: StreamRead, completion: Completion): void {
-    if (!this.#closed) this.#stash.keep(new Uint8Array(block!.memory!, offset, completion.result));
+    if (!this.#closed) this.#stashed().keep(new Uint8Array(block!.memory!, offset, completion.result));
     completion.result = ECANCELED;
   }
 
@@ -228,7 +236,7 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     if (this.#closed || !this.#host.open) read.refuse(() => closedError('read'));
     else if (!read.isArmed) read.arm();
     else if (!read.isReady) return false; // it waits for memory
-    else if (!this.#stash.isEmpty) this.#reads.answerFrom(this.#stash);
+    else if (this.#hasStashed) this.#reads.answerFrom(this.#stashed());
     else if (this.#end !== undefined) this.#reads.answerFirst(this.#end);
     else {
       this.#ask(read);

@@ -1,6 +1,5 @@
 /** What an intake deals with: reads that wait for their turn, and what it asks of the kernel by itself. */
 import { STREAM } from '../errors.js';
-import { Fifo } from '../fifo.js';
 import { Bytes } from '../memory/bytes.js';
 import { giveBack } from '../memory/loan.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
@@ -26,6 +25,8 @@ function land(operation: ReadOperation, completion: Completion): Bytes | null | 
 /** A read of a stream, from its call to its end. In the kernel it is only while it is *direct*. */
 export class StreamRead extends Operation<Bytes | null> {
   readonly #queue: ReadQueue;
+  /** The one that was called after it, of those that wait. Rarely set, so it stands on the prototype. */
+  declare next: StreamRead | undefined;
   /** It is the first and was told to get memory. */
   isArmed = false;
   /** It has the memory, or needs none. */
@@ -69,36 +70,42 @@ export class StreamRead extends Operation<Bytes | null> {
   }
 }
 
-Object.assign(StreamRead.prototype, { ownBlock: true, endpoint: STREAM });
+Object.assign(StreamRead.prototype, { next: undefined, ownBlock: true, endpoint: STREAM });
 
 /** The answer to a read that the kernel did not answer itself; read at once. */
 const answer: Completion = { slot: -1, generation: 0, result: 0, flags: 0, block: NONE, extra: 0, value: 0 };
 
-/** The reads of one stream, in the order of their calls. */
+/** The reads of one stream, in the order of their calls: a chain, since there is seldom more than one. */
 export class StreamReads {
-  readonly #reads = new Fifo<StreamRead>();
+  #first: StreamRead | undefined = undefined;
+  #last: StreamRead | undefined = undefined;
   /** What must not be collected while reads wait. */
   holder: object | undefined = undefined;
 
-  get length(): number {
-    return this.#reads.length;
+  get isEmpty(): boolean {
+    return this.#first === undefined;
   }
 
   push(read: StreamRead, holder: object): void {
-    this.#reads.push(read);
+    if (this.#last === undefined) this.#first = read;
+    else this.#last.next = read;
+    this.#last = read;
     this.holder = holder;
   }
 
   /** The first that was not ended by its signal. */
   first(): StreamRead | undefined {
-    let read = this.#reads.peek();
-    for (; read?.settled; read = this.#reads.peek()) this.shift();
-    return read;
+    while (this.#first?.settled) this.shift();
+    return this.#first;
   }
 
   shift(): void {
-    this.#reads.shift();
-    if (this.#reads.length === 0) this.holder = undefined;
+    const next = this.#first?.next;
+    if (next === undefined) {
+      this.#last = undefined;
+      this.holder = undefined;
+    } else this.#first!.next = undefined; // whoever keeps a read does not keep those after it
+    this.#first = next;
   }
 
   /** End the first with what is stashed: a copy in its memory, or the stashed block where it has none. */

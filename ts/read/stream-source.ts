@@ -26,17 +26,31 @@ export interface SourceStream {
   readonly closed: boolean;
 }
 
+const unlimitedLandings = new WeakMap<Proactor, ChunkLanding>();
+
+/** The landing of reads that take whatever comes: one for all streams, since it has nothing of its own. */
+function unlimited(host: Proactor): ChunkLanding {
+  let landing = unlimitedLandings.get(host);
+  if (landing === undefined) unlimitedLandings.set(host, (landing = new ChunkLanding(host, LENGTH_MAX)));
+  return landing;
+}
+
 export class StreamSource implements ReadSource {
-  readonly host: Proactor;
-  readonly seekable = false;
   /** Kept alive. */
   readonly owner: object;
   readonly #stream: SourceStream;
 
   constructor(owner: object, stream: SourceStream) {
     this.owner = owner;
-    this.host = stream.proactor;
     this.#stream = stream;
+  }
+
+  get host(): Proactor {
+    return this.#stream.proactor;
+  }
+
+  get seekable(): boolean {
+    return false;
   }
 
   get open(): boolean {
@@ -55,7 +69,7 @@ export class StreamSource implements ReadSource {
 
   /** Memory that the library picks is a block of the streams' group, chosen when bytes come; of another pool, before. */
   pooled(pool: BufferPool, length: number | undefined): Landing {
-    if (pool === this.host.pool) return new ChunkLanding(this.host, length ?? LENGTH_MAX);
+    if (pool === this.host.pool) return length === undefined ? unlimited(this.host) : new ChunkLanding(this.host, length);
     return new PoolLanding(this.host, pool, length ?? pool.usual);
   }
 

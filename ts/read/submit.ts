@@ -26,7 +26,6 @@ export interface SubmitterOptions {
 }
 
 export class SubmitReader implements AsyncRead, Keeper {
-  readonly style = 'submit';
   readonly #source: ReadSource;
   readonly #size: number;
   readonly #submitted = new Fifo<Deferred<Bytes | null>>();
@@ -39,6 +38,10 @@ export class SubmitReader implements AsyncRead, Keeper {
     checkOptions(options);
     this.#source = source;
     this.#size = checkInteger('blockSize', options.blockSize ?? 65_536, 1, LENGTH_MAX);
+  }
+
+  get style(): 'submit' {
+    return 'submit';
   }
 
   /** Reads that were submitted and not yet polled. */
