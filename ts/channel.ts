@@ -64,9 +64,8 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   readonly descriptor: number;
   readonly fd: number;
   readonly kind: StreamKind;
-  readonly codes: WriteCodes;
   readonly intake: Intake;
-  readonly turns = new Turns();
+  #turns: Turns | undefined = undefined;
   #options = 0;
   #poll: Operation<void> | undefined = undefined;
   #closed: Promise<void> | undefined = undefined;
@@ -76,13 +75,22 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     this.descriptor = descriptor;
     this.fd = fd;
     this.kind = kind;
-    this.codes = CODES[kind];
     this.intake = new Intake(proactor, descriptor, kind === 'pipe' ? Opcode.READ_SELECT : Opcode.RECEIVE_SELECT);
     proactor.residents.add(this);
   }
 
   get host(): Proactor {
     return this.proactor;
+  }
+
+  get codes(): WriteCodes {
+    return CODES[this.kind];
+  }
+
+  /** Made when it is first written: a connection that only listens has none. */
+  get turns(): Turns {
+    this.#turns ??= new Turns();
+    return this.#turns;
   }
 
   get closed(): boolean {
@@ -134,7 +142,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   /** Close it, but leave the descriptor open; what came and nobody read. */
   async detach(): Promise<Uint8Array> {
     if (this.closed || this.proactor.backend.name === 'node') throw unmovable(this.closed);
-    if (!this.intake.isIdle || this.turns.all().length > 0) throw inUseError('handOver');
+    if (!this.intake.isIdle || (this.#turns?.all() ?? []).length > 0) throw inUseError('handOver');
     const detached = this.intake.detach();
     this.#closed = detached.then(() => {});
     isBeingClosed(this);
@@ -149,7 +157,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
 
   destroy(): Promise<void> {
     const closed = this.close();
-    for (const turn of this.turns.all().toReversed()) this.proactor.cancel(turn, 'closed');
+    for (const turn of this.#turns?.all().toReversed() ?? []) this.proactor.cancel(turn, 'closed');
     return closed;
   }
 
@@ -161,7 +169,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   async #close(): Promise<void> {
     isBeingClosed(this);
     this.proactor.residents.delete(this);
-    await Promise.all([this.intake.close(), this.turns.idle()]);
+    await Promise.all([this.intake.close(), this.#turns?.idle()]);
     if (this.#poll !== undefined) this.proactor.cancel(this.#poll, 'closed');
     if (this.proactor.ended) return; // it has closed its descriptors itself
     const operation = new Operation<void>(Opcode.CLOSE, (op, { result }) => (result < 0 ? op.failure(result) : undefined));

@@ -62,21 +62,22 @@ export interface Turn extends Operation<never> {
 export class Turns {
   /** Where the next one begins; `CURRENT` where the system knows. */
   position = CURRENT;
-  readonly #waiting = new Fifo<Turn>();
+  /** Made when the first has to wait: on most connections none ever does. */
+  #waiting: Fifo<Turn> | undefined = undefined;
   #current: Turn | undefined = undefined;
   #advancing = false;
   #onIdle: (() => void)[] | undefined = undefined;
 
   enter(turn: Turn): void {
-    this.#waiting.push(turn);
-    this.#advance();
+    if (this.#current === undefined && !this.#advancing) this.#advance(turn);
+    else (this.#waiting ??= new Fifo()).push(turn);
   }
 
   /** The operation has settled. */
   passed(turn: Turn): void {
     if (turn !== this.#current) return; // it waited: dropped when its turn comes
     this.#current = undefined;
-    this.#advance();
+    if (!this.#advancing) this.#advance(this.#waiting?.shift()); // else it was refused at once: the loop below goes on
   }
 
   /** Resolves when none is in flight or waits. */
@@ -87,17 +88,17 @@ export class Turns {
 
   /** Those in flight and waiting. */
   all(): Turn[] {
-    return this.#current === undefined ? [] : [this.#current, ...this.#waiting];
+    return this.#current === undefined ? [] : [this.#current, ...(this.#waiting ?? [])];
   }
 
-  #advance(): void {
-    if (this.#advancing) return; // one that was refused at once: the loop below goes on
+  /** Begin this one; if that ends at once, those that wait. */
+  #advance(first: Turn | undefined): void {
     this.#advancing = true;
-    while (this.#current === undefined && this.#waiting.length > 0) {
-      const next = this.#waiting.shift()!;
+    for (let next = first; next !== undefined; next = this.#waiting?.shift()) {
       if (next.settled) continue;
       this.#current = next;
       next.begin();
+      if (this.#current !== undefined) break;
     }
     this.#advancing = false;
     if (this.#current === undefined && this.#onIdle !== undefined) for (const resolve of this.#onIdle.splice(0)) resolve();

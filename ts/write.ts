@@ -43,7 +43,8 @@ export interface WriterOptions {
 export abstract class Writer implements AsyncWrite {
   readonly #target: WriteTarget;
   readonly #turns: Turns;
-  #pushed: Parcel[] = [];
+  /** What was pushed since the last flush; of most writers never anything. */
+  #pushed: Parcel[] | undefined = undefined;
   #ended = false;
 
   constructor(target: WriteTarget, turns: Turns) {
@@ -66,8 +67,11 @@ export abstract class Writer implements AsyncWrite {
   /** Throws when the data cannot be written; nothing is pushed then. */
   push(data: Writable): this {
     if (this.#ended) throw closedError('write');
-    const last = this.#pushed.at(-1);
-    if (last === undefined || !last.append(data)) this.#pushed.push(Parcel.take(this.#target.host, data));
+    const last = this.#pushed?.at(-1);
+    if (last === undefined || !last.append(data)) {
+      const parcel = Parcel.take(this.#target.host, data);
+      (this.#pushed ??= []).push(parcel);
+    }
     return this;
   }
 
@@ -76,7 +80,7 @@ export abstract class Writer implements AsyncWrite {
   }
 
   async end(): Promise<void> {
-    const flushed = this.#pushed.length > 0 ? this.#flush(undefined, true) : undefined;
+    const flushed = this.#pushed !== undefined ? this.#flush(undefined, true) : undefined;
     this.#ended = true;
     await flushed;
     await this.#turns.idle();
@@ -114,8 +118,8 @@ export abstract class Writer implements AsyncWrite {
     try {
       if (this.#ended) throw closedError('writev');
       const plan = this.plan(options);
-      const parcels = this.#pushed;
-      this.#pushed = [];
+      const parcels = this.#pushed ?? [];
+      this.#pushed = undefined;
       return this.#begin(parcels, plan, all);
     } catch (error) {
       return Promise.reject(error);
