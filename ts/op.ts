@@ -62,7 +62,7 @@ const SYSCALLS = [
 /** No block, no descriptor, in a record. */
 export const NONE = 0xffff_ffff;
 /** The same in an operation, whose record has 32 bits for it: V8 boxes a number of more than 31, in every operation. */
-const NO_DESCRIPTOR = -1;
+export const NO_DESCRIPTOR = -1;
 
 /** Completion flag: this completion is not the final one. */
 export const MORE = 1;

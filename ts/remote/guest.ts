@@ -8,7 +8,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { Block } from '../memory/block.js';
 import type { Opened } from '../backend/backend.js';
 import { NOTHING } from '../backend/switches.js';
-import { MORE, MULTISHOT, NONE, Opcode } from '../op.js';
+import { MORE, MULTISHOT, NO_DESCRIPTOR, Opcode } from '../op.js';
 import type { Completion } from '../op.js';
 import type { Proactor, Resident } from '../proactor.js';
 import { closeDescriptor } from '../unclosed.js';
@@ -126,7 +126,7 @@ export class Guest implements Resident, Asker {
     const operation = new GuestOperation(this, opcode, slot, generation);
     this.#operations[slot] = operation;
     this.#count += 1;
-    if (descriptor !== NONE && !this.#descriptors.has(descriptor)) return this.refuse(operation, EBADF);
+    if (descriptor !== NO_DESCRIPTOR && !this.#descriptors.has(descriptor)) return this.refuse(operation, EBADF);
     operation.descriptor = descriptor;
     operation.flags = words[at + Ask.FLAGS]!;
     // One connection for each question, or those that nobody takes would heap up here while the asker is busy.

@@ -1,5 +1,5 @@
 /** What the ring did, for people and for comparing two runs; and the error that says that a rule was broken. */
-import { MORE, NONE, OPCODE_NAMES, REFUSED, SELECTED } from '../op.js';
+import { MORE, NO_DESCRIPTOR, NONE, OPCODE_NAMES, REFUSED, SELECTED } from '../op.js';
 import type { RingCall } from './call.js';
 
 /** Lines that are kept; older ones are forgotten by halves. */
@@ -73,6 +73,6 @@ export class Trace {
 
 export function describe({ operation, slot, generation }: RingCall): string {
   const { opcode, descriptor, length } = operation;
-  const target = descriptor === NONE ? '' : ` of ${descriptor}`;
+  const target = descriptor === NO_DESCRIPTOR ? '' : ` of ${descriptor}`;
   return `${OPCODE_NAMES[opcode] ?? opcode} ${slot}.${generation}${target}${length > 0 ? ` length ${length}` : ''}`;
 }
