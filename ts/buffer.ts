@@ -65,14 +65,21 @@ export interface PooledOptions {
 
 /** A read into memory of a pool, as style 1 has it. The `Bytes` is the read's result. */
 export class PooledBuffer implements IoBuffer {
-  readonly #memory: IoMemory;
+  readonly #pool: BufferPool | undefined;
+  readonly #size: number;
 
-  constructor(pool: BufferPool, size: number) {
-    this.#memory = { pool, size };
+  constructor(pool: BufferPool | undefined, size: number) {
+    this.#pool = pool;
+    this.#size = size;
   }
 
   prepare(): IoMemory {
-    return this.#memory;
+    return this.memoryFor(Proactor.current());
+  }
+
+  /** Used by readers: where no pool was named it is that of their own proactor. */
+  memoryFor(host: { readonly pool: BufferPool }): { readonly pool: BufferPool; readonly size: number } {
+    return { pool: this.#pool ?? host.pool, size: this.#size };
   }
 
   complete(): void {
@@ -112,14 +119,14 @@ export class OwnedBuffer implements IoBuffer {
   }
 }
 
-/** Read into memory of a pool: `hybrid.read(pooled())`. */
+/** Read into memory of a pool, that of the reader's proactor where none is given: `hybrid.read(pooled())`. */
 export function pooled(options: PooledOptions = {}): IoBuffer {
   checkOptions(options);
   const pool = options.pool ?? Proactor.current().pool;
   if (!(pool instanceof BufferPool)) throw argumentTypeError('pool', 'an instance of BufferPool', pool);
   const size = checkInteger('size', options.size ?? Math.min(BLOCK_SIZE, pool.largest), 1, LENGTH_MAX);
   pool.classFor(size);
-  return new PooledBuffer(pool, size);
+  return new PooledBuffer(options.pool, size);
 }
 
 /** Read into memory of your own: `hybrid.read(owned(buffer))`. */

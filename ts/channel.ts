@@ -139,9 +139,9 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     this.intake.setOptions(this.#options);
   }
 
-  /** Close it, but leave the descriptor open; what came and nobody read. */
-  async detach(): Promise<Uint8Array> {
-    if (this.closed || this.proactor.backend.name === 'node') throw unmovable(this.closed);
+  /** Close it, but leave the descriptor open; what came and nobody read. `stays`: with its proactor. */
+  async detach(stays: boolean): Promise<Uint8Array> {
+    if (this.closed || (!stays && this.proactor.backend.name === 'node')) throw unmovable(this.closed);
     if (!this.intake.isIdle || (this.#turns?.all() ?? []).length > 0) throw inUseError('handOver');
     const detached = this.intake.detach();
     this.#closed = detached.then(() => {});

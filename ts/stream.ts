@@ -106,10 +106,10 @@ export class Stream implements AsyncDisposable {
     return this;
   }
 
-  /** Used by `handOver`: give the descriptor up, with what came and nobody read. */
-  async detach(): Promise<{ readonly proactor: Proactor; readonly descriptor: number; readonly rest: Uint8Array }> {
+  /** Used by `handOver`: give the descriptor up, with what came and nobody read. `stays`: it remains with its proactor. */
+  async detach({ stays = false } = {}): Promise<{ readonly proactor: Proactor; readonly descriptor: number; readonly rest: Uint8Array }> {
     const { proactor, descriptor } = this.#channel;
-    return { proactor, descriptor, rest: await this.#channel.detach() };
+    return { proactor, descriptor, rest: await this.#channel.detach(stays) };
   }
 
   /** Used by `takeOver`: bytes that come before those of the descriptor. */

@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { MessageChannel, Worker } from 'node:worker_threads';
-import { Proactor, RitsuError, alloc, open, owned, remoteProactor } from 'ritsu';
+import { Proactor, RitsuError, alloc, open, owned, pooled, remoteProactor } from 'ritsu';
 import type { ExecutionContext } from 'ava';
 import { onEachAlone } from '../support/backends.ts';
 import { fileOf, openCount, randomBytes } from '../support/files.ts';
@@ -142,4 +142,14 @@ onEachAlone('what is no port; a port used twice; a proactor that is closed', {},
   const other = new Proactor({ backend: proactor.backend.name as 'node' });
   await other.close();
   t.throws(() => other.share(), { code: 'ERR_RITSU_CLOSED' });
+});
+
+onEachAlone('pooled() without a pool takes memory of the proactor that is read', {}, async (t, proactor) => {
+  const remote = await remoteProactor(proactor.share());
+  const file = await open(fileOf('content'), { proactor: remote });
+  const bytes = await file.hybrid().read(pooled());
+  t.is(bytes!.data.toString(), 'content');
+  bytes!.release();
+  await file.close();
+  await remote.close();
 });

@@ -2,21 +2,23 @@
  * `serve`: one server on several threads. This thread accepts and hands each connection to the worker that has the fewest;
  * a worker that dies is replaced, and `restart` replaces them one after the other, so that somebody always serves.
  *
- * On the `node` backend a connection cannot leave its thread: there every worker listens by itself, on the same port.
+ * The listener is never closed meanwhile: the kernel resets what is in the queue of one that is, also where several share
+ * the port. How a connection comes to its worker: `passage.ts`.
  *
  * A worker: starting -> serving -> stopping (gets nothing more, finishes what it has) -> gone. What was handed to one that
  * died before it took it goes to another.
  */
 import { EventEmitter } from 'node:events';
 import { pathToFileURL } from 'node:url';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
 import { RitsuError, argumentTypeError, checkInteger } from '../errors.js';
-import { handOver, isStillOffered, takeOver } from '../hand-over.js';
-import type { Moved } from '../hand-over.js';
 import { listen } from '../net/listener.js';
 import type { TcpListenOptions, TcpListener } from '../net/listener.js';
 import type { TcpStream } from '../net/tcp.js';
 import { Proactor } from '../proactor.js';
+import { Guest } from '../remote/guest.js';
+import { passageOf, staysAtHome } from './passage.js';
+import type { Passage } from './passage.js';
 import type { Order, Report, Task } from './wire.js';
 
 export interface ServeOptions {
@@ -39,16 +41,19 @@ const RESPAWN_MAX_MS = 5000;
 class Member {
   readonly worker: Worker;
   readonly index: number;
+  /** What it has of this thread's proactor, where connections stay there. */
+  readonly guest: Guest | undefined;
   /** Handed over, by number, and not taken yet. */
-  readonly offered = new Map<number, Moved>();
+  readonly offered = new Map<number, Passage>();
   readonly ready = Promise.withResolvers<void>();
   readonly gone = Promise.withResolvers<void>();
   connections = 0;
   stopping = false;
 
-  constructor(worker: Worker, index: number) {
+  constructor(worker: Worker, index: number, guest: Guest | undefined) {
     this.worker = worker;
     this.index = index;
+    this.guest = guest;
     this.ready.promise.catch(() => {}); // told to whoever waits for it
   }
 
@@ -125,8 +130,7 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
 
   /** Used by `serve`. */
   async start(): Promise<this> {
-    const handsOver = this.#proactor.backend.name !== 'node';
-    this.#listener = await listen({ ...this.#options.listen, ...(handsOver ? {} : { reusePort: true }), proactor: this.#proactor });
+    this.#listener = await listen({ ...this.#options.listen, proactor: this.#proactor });
     this.#address = this.#listener.address();
     for (let index = 0; index < this.#size; index += 1) this.#spawn(index);
     try {
@@ -135,8 +139,7 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
       await this.close();
       throw error;
     }
-    if (handsOver) this.#accepting = this.#accept(this.#listener);
-    else await this.#listener.close(); // it held the port until the workers had it
+    this.#accepting = this.#accept(this.#listener);
     return this;
   }
 
@@ -154,24 +157,18 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
   }
 
   async #give(stream: TcpStream): Promise<void> {
-    const moved = await handOver(stream);
-    this.#offer(moved);
+    this.#offer(await passageOf(stream, this.#proactor));
   }
 
-  #offer(moved: Moved): void {
+  #offer(passage: Passage): void {
     const member = this.#serving().reduce<Member | undefined>(
       (best, each) => (best === undefined || each.connections < best.connections ? each : best), undefined);
-    if (member === undefined && this.#closed !== undefined) return this.#refuse(moved);
-    if (member === undefined) return void setTimeout(() => this.#offer(moved), RESPAWN_FIRST_MS);
+    if (member === undefined && this.#closed !== undefined) return passage.refuse();
+    if (member === undefined) return void setTimeout(() => this.#offer(passage), RESPAWN_FIRST_MS);
     this.#offers += 1;
-    member.offered.set(this.#offers, moved);
+    member.offered.set(this.#offers, passage);
     member.connections += 1;
-    member.send({ kind: 'serve', offer: this.#offers, moved });
-  }
-
-  /** Nobody serves it: its peer is told so by its end. */
-  #refuse(moved: Moved): void {
-    takeOver(moved, { proactor: this.#proactor }).then((stream) => stream.close()).catch(() => {}); // it is over already
+    member.send(passage.order(this.#offers));
   }
 
   #serving(): Member[] {
@@ -179,15 +176,17 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
   }
 
   #spawn(index: number): Member {
+    const ports = staysAtHome(this.#proactor) ? new MessageChannel() : undefined;
     const task: Task = {
       file: this.#file,
       index,
       data: this.#options.data,
       backend: this.#proactor.backend.name === 'node' ? 'node' : 'uring',
-      listen: this.#proactor.backend.name === 'node' ? { ...this.#options.listen, port: this.address().port, reusePort: true } : undefined,
+      port: ports?.port2,
     };
-    const worker = new Worker(new URL('member.js', import.meta.url), { workerData: task });
-    const member = new Member(worker, index);
+    const transferList = ports === undefined ? [] : [ports.port2];
+    const worker = new Worker(new URL('member.js', import.meta.url), { workerData: task, transferList });
+    const member = new Member(worker, index, ports && new Guest(this.#proactor, ports.port1));
     let error = new Error('a worker ended');
     this.#members.add(member);
     worker.on('message', (report: Report) => this.#told(member, report));
@@ -202,10 +201,12 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
     if (report.kind === 'ready') {
       this.#respawnMs = RESPAWN_FIRST_MS;
       member.ready.resolve();
-    } else if (report.kind === 'took' || report.kind === 'failed') {
-      const moved = member.offered.get(report.offer);
+    } else if (report.kind !== 'connections') {
+      const passage = member.offered.get(report.offer);
       member.offered.delete(report.offer);
-      if (report.kind === 'failed' && moved !== undefined) this.#refuse(moved);
+      if (report.kind === 'failed') passage?.refuse();
+      const order = report.kind === 'take' ? passage?.give(report.offer, member.guest) : undefined;
+      if (order !== undefined) member.send(order);
     } else member.connections = report.count + member.offered.size;
   }
 
@@ -215,7 +216,7 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
     member.gone.resolve();
     const { stopping } = member;
     member.stopping = true;
-    for (const moved of member.offered.values()) if (isStillOffered(moved)) this.#offer(moved);
+    for (const passage of member.offered.values()) if (passage.isOffered()) this.#offer(passage);
     if (stopping || this.#closed !== undefined) return;
     if (this.listenerCount('crash') > 0) this.emit('crash', error);
     setTimeout(() => {

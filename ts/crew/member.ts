@@ -3,10 +3,9 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { argumentTypeError } from '../errors.js';
 import { Fifo } from '../fifo.js';
 import { takeOver } from '../hand-over.js';
-import { listen } from '../net/listener.js';
-import type { TcpListener } from '../net/listener.js';
-import type { TcpStream } from '../net/tcp.js';
+import { TcpStream } from '../net/tcp.js';
 import { Proactor } from '../proactor.js';
+import { remoteProactor } from '../remote/join.js';
 import type { Order, Report, Task } from './wire.js';
 
 /** What a program's `start` is told. */
@@ -18,9 +17,11 @@ export interface Station {
 
 export type Start = (connections: AsyncIterable<TcpStream>, station: Station) => Promise<void> | void;
 
-const { file, index, data, backend, listen: own } = workerData as Task;
+const { file, index, data, backend, port: home } = workerData as Task;
 const port = parentPort!;
 const COUNT_MS = 50;
+/** Every idle connection has an operation out. */
+const IN_FLIGHT_MAX = 65_536;
 
 function tell(report: Report): void {
   port.postMessage(report);
@@ -73,27 +74,29 @@ class Connections implements AsyncIterable<TcpStream> {
 
 const connections = new Connections();
 
-async function acceptAll(listener: TcpListener): Promise<void> {
-  for await (const stream of listener) connections.push(stream);
-}
-
-/** Whoever is in the listener's queue is served before it is closed. */
-async function drain(listener: TcpListener): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, COUNT_MS));
-  await listener.close();
-}
-
 Proactor.configure({ backend });
-const listener = own === undefined ? undefined : await listen({ ...own, proactor: Proactor.current() });
-const accepting = listener === undefined ? undefined : acceptAll(listener).catch(() => {});
+const remote = home === undefined ? undefined : await remoteProactor(home, { inFlightMax: IN_FLIGHT_MAX });
+/** Connections that were asked for, by offer: what is called when they are lent. */
+const lending = new Map<number, (stream: TcpStream) => void>();
+
+/** It is the crew's until it has been asked for: it may go to another while this thread is busy, or dead. */
+function askFor(offer: number): void {
+  const { promise, resolve } = Promise.withResolvers<TcpStream>();
+  lending.set(offer, resolve);
+  void connections.take(promise);
+  tell({ kind: 'take', offer });
+}
 
 port.on('message', (order: Order) => {
   if (order.kind === 'serve') {
     const { offer } = order;
     const taking = connections.take(takeOver(order.moved) as Promise<TcpStream>);
     void taking.then((taken) => tell({ kind: taken ? 'took' : 'failed', offer }));
-  } else if (listener === undefined) connections.end();
-  else void drain(listener).then(() => accepting).then(() => connections.end());
+  } else if (order.kind === 'offer') askFor(order.offer);
+  else if (order.kind === 'lend') {
+    lending.get(order.offer)!(new TcpStream(remote!, order.descriptor, order.fd));
+    lending.delete(order.offer);
+  } else connections.end();
 });
 
 const { start } = (await import(file)) as { readonly start?: Start };
@@ -105,5 +108,6 @@ await Promise.race([serving, new Promise((resolve) => setImmediate(resolve))]);
 tell({ kind: 'ready' });
 await serving;
 clearInterval(counting);
+await remote?.close();
 await Proactor.current().close();
 port.close();

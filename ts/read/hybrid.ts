@@ -73,7 +73,7 @@ export class HybridReader implements AsyncRead {
 
 function landingOf(source: ReadSource, into: IoBuffer): Landing {
   const { host } = source;
-  const memory: unknown = into.prepare();
+  const memory: unknown = into instanceof PooledBuffer ? into.memoryFor(host) : into.prepare();
   if (typeof memory !== 'object' || memory === null) throw argumentTypeError('prepare()', 'of type object', memory);
   const wish = memory as IoMemory;
   if (!('pool' in wish)) return new TellingLanding(new LoanLanding(host, lend(host, wish.memory, wish.length), undefined), into);

@@ -68,6 +68,11 @@ export class Guest implements Resident, Asker {
     this.#whenIdle();
   }
 
+  /** What this thread opened is the guest's from here on. */
+  give(descriptor: number): void {
+    this.#keep(descriptor);
+  }
+
   /** Begin so many of the records that came; whether there are more. */
   begin(count: number): boolean {
     const asks = this.#asks!;
