@@ -5,7 +5,7 @@
  * What turns it red: the `open` check of `start` or `submit` removed (operations hang on a ring that is gone); `#closed`
  * not kept (a second close throws ERR_RITSU_BUSY or ERR_RITSU_PROACTOR_CLOSED); `pool.refuse` not called at the end
  * (reads that wait for a block never settle); waiting operations not cancelled by `destroy` (it never resolves);
- * a page with a late cancel taken for an operation (ERR_RITSU_BUSY).
+ * a page with a late cancel taken for an operation (ERR_RITSU_BUSY); a read that waits for an answer to what was refused.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import test from 'ava';
@@ -149,6 +149,36 @@ onEachAlone('close: right after an abort that came too late', {}, async (t, proa
     await t.notThrowsAsync(closing);
   }
 });
+
+for (const how of ['close', 'destroy'] as const) {
+  onEachAlone(`the first read of a file, whose own buffer or options end the proactor: ${how}`, {}, async (t, proactor) => {
+    const backend = proactor.backend.name as BackendName;
+    const ways: readonly (readonly [name: string, pull: (file: File, own: Proactor) => Promise<Bytes | null>])[] = [
+      ['hybrid', (file, own) => {
+        const memory = Buffer.alloc(4096);
+        const prepare = (): { memory: Buffer } => {
+          void own[how]();
+          return { memory };
+        };
+        return file.hybrid({ into: { prepare, complete: () => {} } }).pull();
+      }],
+      ['submit', (file, own) => {
+        const options = { get length(): number {
+          void own[how]();
+          return 10;
+        } };
+        return file.submitter().pull(options as object);
+      }],
+    ];
+    for (const [name, pull] of ways) {
+      const own = new Proactor({ backend });
+      const file = await open(fileOf(CONTENT), { proactor: own });
+      const ended = await Promise.race([pull(file, own).catch((error: Error) => error), pause(5000)]);
+      t.like(ended, CLOSED, name);
+      await own.destroy();
+    }
+  });
+}
 
 onEachAlone('destroy with a wrong deadline is refused', {}, async (t, proactor) => {
   await t.throwsAsync(proactor.destroy({ deadline: -1 }), { code: 'ERR_OUT_OF_RANGE' });

@@ -284,7 +284,8 @@ export class Proactor implements LoanHost {
     this.#refuseReads();
     this.#dismiss();
     // What waited for that may begin something as it goes: a guest closes what it had opened.
-    while (!this.#inflight.isIdle) await this.#inflight.idle();
+    do await this.#inflight.idle();
+    while (!this.#inflight.isIdle);
     this.#serving = false;
     await this.backend.close();
   }

@@ -34,7 +34,7 @@ const INTERNAL: Readonly<Record<string, readonly string[]>> = {
   AbortError: ['constructor'],
   Bytes: ['surrender'],
   OwnedBuffer: ['prepare', 'complete'],
-  PooledBuffer: ['prepare', 'complete'],
+  PooledBuffer: ['prepare', 'complete', 'memoryFor'],
   SubmitReader: ['keep'],
   Stream: ['detach', 'prepend'],
   File: ['detach', 'resume'],
@@ -45,8 +45,6 @@ const INTERNAL: Readonly<Record<string, readonly string[]>> = {
   TcpListener: ['make'],
   UnixListener: ['make'],
   StreamDuplex: ['attach', 'push'],
-  // Nothing tells afterwards that it was closed: a handle that is made of it waits for ever.
-  MessagePort: ['close'],
 };
 /** Of Node's own streams, a few. */
 const NODE_METHODS = new Set(['read', 'write', 'end', 'destroy', 'pause', 'resume', 'cork', 'uncork', 'setEncoding', 'unshift', 'getReader', 'getWriter', 'cancel', 'abort', 'close', 'tee', 'next', 'return', 'throw', 'enqueue', 'releaseLock']);

@@ -279,6 +279,8 @@ export class Sequence {
   #askSeekable(): void {
     if (this.#probe !== undefined) return;
     const probe = this.#host.probeSeekable();
+    // The options or the buffer of the read closed the proactor: nobody would be told.
+    if (probe.settled) return this.refuse(probe.error);
     this.#probe = probe;
     probe.onSettled = () => {
       this.#seekable = !probe.failed && probe.value;
