@@ -5,7 +5,8 @@
  * What turns it red: `sync_reference` never dropping the handle (idle processes hang), always dropping it (what is
  * waited for is cut off); the idle handle left on, or the prepare handle entering without need (CPU and enters while
  * idle); the async cleanup hook removed (a worker's end is SIGSEGV: its libuv handles are still open), or not closing
- * ring and eventfd (descriptors and rings grow); the drain at the end without a deadline, or a lock taken by it (hangs).
+ * ring and eventfd (descriptors and rings grow); the drain at the end without a deadline, or a lock taken by it (hangs);
+ * what a worker that died had of another thread's proactor and is not given up there (slots, blocks, descriptors, guests).
  */
 import { execFileSync } from 'node:child_process';
 import test from 'ava';
@@ -172,4 +173,8 @@ ringTest('20 workers at a time, started and ended at random under load', async (
   t.deepEqual(ended.reports.filter((each) => 'wrong' in each), []);
   const { before, after } = reported(ended);
   t.deepEqual(after, before, 'descriptors and rings');
+  const { home, submitted, asked } = reported(ended);
+  t.deepEqual(home, { inFlight: 0, blocksBusy: 0, descriptorsOpen: 0, guests: 0 }, 'of the proactor that they asked');
+  t.true(Number(submitted) > total && Number(asked) > total / 2, `${String(asked)} handles, ${String(submitted)} operations`);
+  t.log(`${String(asked)} handles, ${String(submitted)} operations of other threads`);
 });

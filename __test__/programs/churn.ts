@@ -1,10 +1,12 @@
 /**
- * 20 busy workers at a time, each ended at a random moment in a random way and followed by another:
+ * 20 busy workers at a time, each ended at a random moment in a random way and followed by another; most of them also ask the
+ * proactor of this thread, and those of others:
  * `churn <workers in all> <seed> <path> <blocks of the file>`.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
+import { MessagePort, Worker } from 'node:worker_threads';
+import { Proactor } from 'ritsu';
 import { Random } from '../support/random.ts';
 import type { BusyTask } from './busy-worker.ts';
 import { report } from './report.ts';
@@ -18,11 +20,32 @@ const ENDS = { terminate: 1, 'process.exit': 3, 'an uncaught error': 1, close: 0
 type End = keyof typeof ENDS;
 
 const counts: Record<string, number> = {};
+/** Workers ask it. */
+const home = new Proactor({ backend: 'uring' });
+/** To workers, alive or dead, that no other one asks yet. */
+const spare: MessagePort[] = [];
+
+/** A worker that has these ports; without them where one is of a worker that has just died, which cannot be sent. */
+function start(task: BusyTask): Worker {
+  const program = new URL('busy-worker.ts', import.meta.url);
+  try {
+    return new Worker(program, { workerData: task, transferList: [...task.ports] });
+  } catch {
+    for (const port of task.ports) port.close();
+    return new Worker(program, { workerData: { ...task, ports: [] } });
+  }
+}
+
 let begun = 0;
+let asked = 0;
 
 async function live(how: End): Promise<void> {
-  const task: BusyTask = { path, blocks: Number(blocks), seed: random.bits() };
-  const worker = new Worker(new URL('busy-worker.ts', import.meta.url), { workerData: task });
+  const ports = random.chance(0.7) ? [home.share(), ...spare.splice(random.below(spare.length + 1), 2)] : [];
+  const worker = start({ path, blocks: Number(blocks), seed: random.bits(), ports });
+  asked += ports.length;
+  worker.on('message', (message: unknown) => {
+    if (message instanceof MessagePort) spare.push(message);
+  });
   const errors: string[] = [];
   worker.on('error', (error: Error) => errors.push(error.message));
   const gone = new Promise<number>((resolve) => worker.on('exit', resolve));
@@ -57,5 +80,9 @@ function held(): Readonly<Record<string, number>> {
 await Promise.all([live('terminate'), live('close')]);
 const before = held();
 await Promise.all(Array.from({ length: AT_ONCE }, lane));
+for (const port of spare) port.close();
 await delay(100);
+const { inFlight, blocksBusy, descriptorsOpen, submitted } = home.stats();
+report({ home: { inFlight, blocksBusy, descriptorsOpen, guests: home.residents.size }, submitted, asked });
 report({ before, after: held(), counts });
+await home.close();
