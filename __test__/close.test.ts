@@ -150,6 +150,25 @@ onEachAlone('close: right after an abort that came too late', {}, async (t, proa
   }
 });
 
+onEachAlone('owned memory comes back on the error of a read that is refused at once, too', {}, async (t, proactor) => {
+  const file = await open(fileOf(CONTENT), { proactor });
+  const refused = async (options: object): Promise<void> => {
+    const memory = alloc(100, { proactor });
+    const error = await t.throwsAsync<Error & { buffer: Buffer }>(file.hybrid().read(owned(memory), options));
+    t.is(error.buffer.buffer, memory.buffer);
+    t.is(error.buffer.length, 100);
+  };
+  await refused({ signal: AbortSignal.abort() });
+  await refused({ timeout: 0 });
+  const memory = owned(alloc(100, { proactor }));
+  await file.close();
+  await refused({});
+  await proactor.close();
+  const error = await t.throwsAsync<Error & { buffer: Buffer }>(file.hybrid().read(memory), CLOSED);
+  t.is(error.buffer.length, 100);
+  t.is(memory.take().length, 100, 'and the buffer can still be asked');
+});
+
 for (const how of ['close', 'destroy'] as const) {
   onEachAlone(`the first read of a file, whose own buffer or options end the proactor: ${how}`, {}, async (t, proactor) => {
     const backend = proactor.backend.name as BackendName;

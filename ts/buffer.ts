@@ -107,16 +107,26 @@ export class OwnedBuffer implements IoBuffer {
     this.#memory = memory;
   }
 
+  /** Used by readers: a read was refused before it had the memory, which its error brings as every other one does. */
+  refuse(error: unknown): void {
+    // What an option's getter threw may be anything.
+    if (this.#memory !== undefined && error instanceof Error && Object.isExtensible(error)) Object.assign(error, { buffer: bufferOf(this.#memory) });
+  }
+
   /** The memory again, whole. */
   take(): Buffer {
     const memory = this.#memory;
     if (memory !== undefined) {
       this.#memory = undefined;
-      return ArrayBuffer.isView(memory) ? Buffer.from(memory.buffer as ArrayBuffer, memory.byteOffset, memory.byteLength) : Buffer.from(memory);
+      return bufferOf(memory);
     }
     if (this.#bytes === undefined) throw new RitsuError('ERR_RITSU_BUFFER_IN_FLIGHT', 'a read has the memory');
     return this.#bytes.take();
   }
+}
+
+function bufferOf(memory: Memory): Buffer {
+  return ArrayBuffer.isView(memory) ? Buffer.from(memory.buffer as ArrayBuffer, memory.byteOffset, memory.byteLength) : Buffer.from(memory);
 }
 
 /** Read into memory of a pool, that of the reader's proactor where none is given: `hybrid.read(pooled())`. */

@@ -33,7 +33,7 @@ const INTERNAL: Readonly<Record<string, readonly string[]>> = {
   TimeoutError: ['constructor'],
   AbortError: ['constructor'],
   Bytes: ['surrender'],
-  OwnedBuffer: ['prepare', 'complete'],
+  OwnedBuffer: ['prepare', 'complete', 'refuse'],
   PooledBuffer: ['prepare', 'complete', 'memoryFor'],
   SubmitReader: ['keep'],
   Stream: ['detach', 'prepend'],

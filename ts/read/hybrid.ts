@@ -1,7 +1,7 @@
 /**
  * Style 3, hybrid: one call, and the buffer decides whose memory it is. Any class may be the buffer (`IoBuffer`).
  */
-import { PooledBuffer, pooled } from '../buffer.js';
+import { OwnedBuffer, PooledBuffer, pooled } from '../buffer.js';
 import type { IoBuffer, IoMemory } from '../buffer.js';
 import type { Bytes } from '../memory/bytes.js';
 import { argumentTypeError, checkInteger, checkOptions, closedError } from '../errors.js';
@@ -49,6 +49,7 @@ export class HybridReader implements AsyncRead {
       const plan = this.#source.plan(options);
       return this.#source.read(landingOf(this.#source, into), plan).promise;
     } catch (error) {
+      if (into instanceof OwnedBuffer) into.refuse(error);
       return Promise.reject(error);
     }
   }
