@@ -12,8 +12,9 @@ import { Opcode, Operation, UNREF } from './op.js';
 import type { Proactor, Resident } from './proactor.js';
 import { Intake } from './read/intake.js';
 import type { StreamTarget } from './stream-writer.js';
-import { Turns } from './transfer.js';
-import type { Turn, WriteCodes } from './transfer.js';
+import type { WriteCodes } from './transfer.js';
+import { Turns } from './turns.js';
+import type { Turn } from './turns.js';
 import { isBeingClosed } from './unclosed.js';
 import type { Unclosed } from './unclosed.js';
 
@@ -85,6 +86,11 @@ export class Channel implements StreamTarget, Unclosed, Resident {
 
   get codes(): WriteCodes {
     return CODES[this.kind];
+  }
+
+  /** Of the node backend's operations each is a call of its own, which only its own cancel reaches. */
+  get gathers(): boolean {
+    return this.proactor.backend.name !== 'node';
   }
 
   /** Made when it is first written: a connection that only listens has none. */

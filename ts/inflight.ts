@@ -102,7 +102,9 @@ export class Inflight {
     }
     this.#vacate(slot, generation);
     if (operation.cancelCause !== undefined) this.#reckon(operation, completion.result);
+    const { fellows } = operation;
     operation.complete(completion);
+    if (fellows !== undefined) this.#reckonFellows(fellows as readonly AnyOperation[]);
     if (this.#count === 0 && this.#onIdle.length > 0) this.#announceIdle();
   }
 
@@ -123,6 +125,10 @@ export class Inflight {
     if (result === ECANCELED || result === EINTR) this.tally.won += 1;
     else if ((operation.front ?? operation).abandoned) this.tally.late += 1;
     else this.tally.lost += 1;
+  }
+
+  #reckonFellows(fellows: readonly AnyOperation[]): void {
+    for (const fellow of fellows) if (fellow.cancelCause !== undefined) this.#reckon(fellow, fellow.failed ? ECANCELED : 0);
   }
 
   /** Cancel everything, waiting or in flight. */

@@ -166,6 +166,8 @@ export class Operation<T> extends Deferred<T> {
   declare private cancelReason: unknown;
   /** Takes back a result that nobody waits for any more. */
   declare drop: ((value: T) => void) | undefined;
+  /** Others that its record carries along: its completion is theirs, and a cancel of theirs ends it. */
+  declare fellows: readonly unknown[] | undefined;
   /** Whose promise the caller has, where it is not this operation's. */
   declare front: Deferred<unknown> | undefined;
   declare private unwatch: ((ending: Ending) => void) | undefined;
@@ -291,6 +293,7 @@ Object.assign(Operation.prototype, {
   site: undefined,
   cancelReason: undefined,
   drop: undefined,
+  fellows: undefined,
   front: undefined,
   unwatch: undefined,
 });

@@ -7,7 +7,8 @@ import type { Writable } from './memory/parcel.js';
 import { WAIT_ALL, ZERO_COPY } from './op.js';
 import { planOf } from './read/read.js';
 import type { Plan } from './read/read.js';
-import type { Transfer, Turns, WriteTarget } from './transfer.js';
+import type { Transfer, WriteTarget } from './transfer.js';
+import type { Turns } from './turns.js';
 import { Writer } from './write.js';
 import type { WriteOptions, WriteResult } from './write.js';
 

@@ -1,17 +1,22 @@
 /**
- * One write, from its call to its result, and the turns that writes without a position take.
+ * One write, from its call to its result.
  *
  * States of a `Transfer`: made -> (waiting for its turn) -> in flight, again while there is a rest that shall be
  * written -> settled. Its memory goes back, and `rest` and `bytesTransferred` are told, on every way to the end. Who
  * calls: the writers.
+ *
+ * A small write to a socket takes those that wait behind it along, in one operation: they are its *fellows*. They keep
+ * their places in the line, so whatever the operation did not write of them is written in their turn. A cancel of any of
+ * them ends the operation; the others go on.
  */
 import type { CancelOptions } from './cancel.js';
 import type { Endpoint } from './errors.js';
-import { Fifo } from './fifo.js';
 import type { LoanHost } from './memory/loan.js';
 import type { Parcel, Part } from './memory/parcel.js';
-import { ECANCELED, Operation } from './op.js';
+import { ECANCELED, Operation, WAIT_ALL } from './op.js';
 import type { Completion, Failure } from './op.js';
+import { CURRENT } from './turns.js';
+import type { Turn, Turns } from './turns.js';
 
 export interface WriteResult {
   readonly bytesWritten: number;
@@ -40,6 +45,8 @@ export interface WriteTarget {
   admit(operation: Operation<WriteResult>, options: CancelOptions): void;
   /** Hand it over; its turn has come. */
   begin(operation: Operation<WriteResult>): void;
+  /** Whether several writes may go in one operation, which the cancel of any of them reaches. */
+  readonly gathers?: boolean;
   /** Call back when the resource can be written: it is non-blocking, and could not be. */
   awaitWritable?(then: () => void): void;
 }
@@ -47,67 +54,18 @@ export interface WriteTarget {
 /** The most parts of one vectored operation (Linux: IOV_MAX). */
 const PARTS_MAX = 1024;
 const PART_WORDS = 3;
-/** The system's current file position; a stream's only one. */
-export const CURRENT = -1;
+/** The most bytes that go together; from there on an operation each is no part of the cost. */
+const GATHERED_MAX = 65_536;
 const EAGAIN = -11;
+const EINTR = -4;
 const EMPTY = Buffer.alloc(0);
 const NONE: readonly Buffer[] = Object.freeze([]);
-
-/** An operation that takes its turn. */
-export interface Turn extends Operation<never> {
-  begin(): void;
-}
-
-/** Operations of one resource that follow each other: the next begins when the one before has ended. */
-export class Turns {
-  /** Where the next one begins; `CURRENT` where the system knows. */
-  position = CURRENT;
-  /** Made when the first has to wait: on most connections none ever does. */
-  #waiting: Fifo<Turn> | undefined = undefined;
-  #current: Turn | undefined = undefined;
-  #advancing = false;
-  #onIdle: (() => void)[] | undefined = undefined;
-
-  enter(turn: Turn): void {
-    if (this.#current === undefined && !this.#advancing) this.#advance(turn);
-    else (this.#waiting ??= new Fifo()).push(turn);
-  }
-
-  /** The operation has settled. */
-  passed(turn: Turn): void {
-    if (turn !== this.#current) return; // it waited: dropped when its turn comes
-    this.#current = undefined;
-    if (!this.#advancing) this.#advance(this.#waiting?.shift()); // else it was refused at once: the loop below goes on
-  }
-
-  /** Resolves when none is in flight or waits. */
-  idle(): Promise<void> {
-    if (this.#current === undefined) return Promise.resolve();
-    return new Promise((resolve) => (this.#onIdle ??= []).push(resolve));
-  }
-
-  /** Those in flight and waiting. */
-  all(): Turn[] {
-    return this.#current === undefined ? [] : [this.#current, ...(this.#waiting ?? [])];
-  }
-
-  /** Begin this one; if that ends at once, those that wait. */
-  #advance(first: Turn | undefined): void {
-    this.#advancing = true;
-    for (let next = first; next !== undefined; next = this.#waiting?.shift()) {
-      if (next.settled) continue;
-      this.#current = next;
-      next.begin();
-      if (this.#current !== undefined) break;
-    }
-    this.#advancing = false;
-    if (this.#current === undefined && this.#onIdle !== undefined) for (const resolve of this.#onIdle.splice(0)) resolve();
-  }
-}
 
 function outcome(operation: Operation<WriteResult>, completion: Completion): WriteResult | Failure {
   return (operation as Transfer).outcome(completion.result);
 }
+
+const NOBODY: readonly Transfer[] = [];
 
 export class Transfer extends Operation<WriteResult> {
   readonly #target: WriteTarget;
@@ -159,12 +117,17 @@ export class Transfer extends Operation<WriteResult> {
   }
 
   override complete(completion: Completion): void {
-    const result = this.#sent ?? completion.result;
+    const all = this.#sent ?? completion.result;
     this.#sent = undefined;
-    if (result > 0) this.#count(result);
     const goesOn = this.cancelCause === undefined;
-    if (goesOn && result > 0 && this.#all && this.#written < this.#total) this.#handOver();
-    else if (goesOn && result === EAGAIN && this.#target.awaitWritable !== undefined) {
+    // Ended for the sake of a fellow, that is no answer to this one.
+    const again = goesOn && (all === ECANCELED || all === EINTR) && this.#others().some(({ cancelCause }) => cancelCause !== undefined);
+    const result = all > 0 ? this.#deal(all) : all;
+    if (again || (goesOn && result > 0 && this.#all && this.#written < this.#total)) {
+      this.#endFellows();
+      this.#handOver();
+    } else if (goesOn && result === EAGAIN && this.#target.awaitWritable !== undefined) {
+      this.#endFellows();
       this.slot = -1; // aborted now, it ends at once
       this.#target.awaitWritable(() => {
         if (!this.settled) this.#handOver();
@@ -187,12 +150,14 @@ export class Transfer extends Operation<WriteResult> {
 
   override succeed(value: WriteResult): void {
     super.succeed(value);
+    this.#endFellows();
     this.#turns?.passed(this as unknown as Turn);
   }
 
   override fail(failure: () => Error): void {
     const { bytesWritten: bytesTransferred, rest, buffers } = this.#result();
     super.fail(() => Object.assign(failure(), { bytesTransferred, rest, buffers }));
+    this.#endFellows();
     this.#turns?.passed(this as unknown as Turn);
   }
 
@@ -202,21 +167,91 @@ export class Transfer extends Operation<WriteResult> {
     if (this.#turns !== undefined && this.#turns.position !== CURRENT) this.#turns.position += bytes;
   }
 
+  /** Count what was written, its own first, then its fellows'; how much its own is. */
+  #deal(bytes: number): number {
+    const own = Math.min(bytes, this.#left);
+    this.#count(own);
+    let others = bytes - own;
+    for (const fellow of this.#others()) {
+      const share = Math.min(others, fellow.#left);
+      fellow.#count(share);
+      others -= share;
+    }
+    return own;
+  }
+
+  /** The operation is over: those of its fellows that are written, or not wanted any more, too. */
+  #endFellows(): void {
+    if (this.fellows === undefined) return;
+    const fellows = this.#others();
+    this.fellows = undefined;
+    for (const fellow of fellows) {
+      fellow.slot = -1;
+      if (fellow.#left === 0) fellow.succeed(fellow.#result());
+      else if (fellow.cancelCause !== undefined) fellow.fail(fellow.failure(ECANCELED).make);
+    }
+  }
+
   /** What is not written yet, as one operation. */
   #handOver(): void {
-    const parts = this.#parcels.length === 1 ? undefined : partsAfter(this.#parcels, this.#written);
-    if (parts !== undefined && parts.length > 1) this.argument = encodeParts(parts, this.#target.codes.header);
-    else {
-      const { block, offset, length } = parts === undefined ? this.#parcels[0]! : parts[0]!;
-      const done = parts === undefined ? this.#written : 0;
-      this.opcode = this.#target.codes.single;
-      this.argument = undefined;
-      this.block = block;
-      this.length = length - done;
-      if (offset + done !== this.offset) this.offset = offset + done;
-    }
+    const fellows = this.#gather();
+    this.#encode(fellows);
     this.slot = -1;
+    if (fellows.length > 0) this.fellows = fellows;
     this.#target.begin(this);
+    if (this.fellows !== fellows) return; // it has none, or is over
+    if (this.slot < 0) {
+      // It waits for a slot; a fellow that is cancelled meanwhile must not be in it.
+      this.fellows = undefined;
+      this.#encode(NOBODY);
+    } else {
+      for (const fellow of fellows) {
+        fellow.slot = this.slot;
+        fellow.generation = this.generation;
+      }
+    }
+  }
+
+  #encode(fellows: readonly Transfer[]): void {
+    const isOne = this.#parcels.length === 1 && fellows.length === 0;
+    const parts = isOne ? undefined : [this, ...fellows].flatMap((each) => partsAfter(each.#parcels, each.#written));
+    if (parts !== undefined && parts.length > 1) {
+      this.opcode = this.#target.codes.vectored;
+      this.argument = encodeParts(parts, this.#target.codes.header);
+      return;
+    }
+    const { block, offset, length } = parts === undefined ? this.#parcels[0]! : parts[0]!;
+    const done = parts === undefined ? this.#written : 0;
+    this.opcode = this.#target.codes.single;
+    this.argument = undefined;
+    this.block = block;
+    this.length = length - done;
+    if (offset + done !== this.offset) this.offset = offset + done;
+  }
+
+  /** Those that wait right behind it and can go along. */
+  #gather(): readonly Transfer[] {
+    if (this.#turns?.isLined !== true || this.#target.gathers !== true || this.flags !== WAIT_ALL) return NOBODY;
+    const fellows: Transfer[] = [];
+    let room = GATHERED_MAX - this.#left;
+    let parts = PARTS_MAX - this.#parcels.length;
+    for (const turn of this.#turns.waiting() as Iterable<unknown>) {
+      if (!(turn instanceof Transfer) || turn.flags !== WAIT_ALL || turn.options !== this.options) break;
+      if (turn.settled) continue;
+      room -= turn.#left;
+      parts -= turn.#parcels.length;
+      if (room < 0 || parts < 0 || turn.#total === 0) break;
+      fellows.push(turn);
+    }
+    return fellows;
+  }
+
+  get #left(): number {
+    return this.#total - this.#written;
+  }
+
+  #others(): readonly Transfer[] {
+    return (this.fellows as readonly Transfer[] | undefined) ?? NOBODY;
   }
 
   /** How far it came; all memory goes back. */

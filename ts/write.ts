@@ -11,8 +11,9 @@ import { Parcel } from './memory/parcel.js';
 import type { Writable } from './memory/parcel.js';
 import { planOf } from './read/read.js';
 import type { Plan } from './read/read.js';
-import { Transfer, Turns } from './transfer.js';
+import { Transfer } from './transfer.js';
 import type { WriteResult, WriteTarget } from './transfer.js';
+import { Turns } from './turns.js';
 
 export interface WriteOptions extends CancelOptions {
   /** Byte offset in the file; without it the write goes where the last one ended (to the end when appending). */

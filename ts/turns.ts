@@ -1,0 +1,71 @@
+/**
+ * Whose turn it is: operations of one resource that follow each other in the order of the calls. Who calls: the writers'
+ * transfers, and the channel for the end of its stream.
+ */
+import { Fifo } from './fifo.js';
+import type { Operation } from './op.js';
+
+/** The system's current file position; a stream's only one. */
+export const CURRENT = -1;
+
+/** An operation that takes its turn. */
+export interface Turn extends Operation<never> {
+  begin(): void;
+}
+
+/** Operations of one resource that follow each other: the next begins when the one before has ended. */
+export class Turns {
+  /** Where the next one begins; `CURRENT` where the system knows. */
+  position = CURRENT;
+  /** Made when the first has to wait: on most connections none ever does. */
+  #waiting: Fifo<Turn> | undefined = undefined;
+  #current: Turn | undefined = undefined;
+  #advancing = false;
+  #onIdle: (() => void)[] | undefined = undefined;
+
+  enter(turn: Turn): void {
+    if (this.#current === undefined && !this.#advancing) this.#advance(turn);
+    else (this.#waiting ??= new Fifo()).push(turn);
+  }
+
+  /** The operation has settled. */
+  passed(turn: Turn): void {
+    if (turn !== this.#current) return; // it waited: dropped when its turn comes
+    this.#current = undefined;
+    if (!this.#advancing) this.#advance(this.#waiting?.shift()); // else it was refused at once: the loop below goes on
+  }
+
+  /** Resolves when none is in flight or waits. */
+  idle(): Promise<void> {
+    if (this.#current === undefined) return Promise.resolve();
+    return new Promise((resolve) => (this.#onIdle ??= []).push(resolve));
+  }
+
+  /** Whether any waits. */
+  get isLined(): boolean {
+    return this.#waiting !== undefined && this.#waiting.length > 0;
+  }
+
+  /** Those that wait, in order. */
+  waiting(): Iterable<Turn> {
+    return this.#waiting ?? [];
+  }
+
+  /** Those in flight and waiting. */
+  all(): Turn[] {
+    return this.#current === undefined ? [] : [this.#current, ...(this.#waiting ?? [])];
+  }
+
+  /** Begin this one; if that ends at once, those that wait. */
+  #advance(first: Turn | undefined): void {
+    this.#advancing = true;
+    for (let next = first; next !== undefined; next = this.#waiting?.shift()) {
+      if (next.settled) continue;
+      this.#current = next;
+      next.begin();
+      if (this.#current !== undefined) break;
+    }
+    this.#advancing = false;
+    if (this.#current === undefined && this.#onIdle !== undefined) for (const resolve of this.#onIdle.splice(0)) resolve();
+  }
+}
