@@ -8,8 +8,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import type { Proactor, Stream } from 'ritsu';
-import { alloc } from 'ritsu';
-import { onEach, onEachAlone } from '../support/backends.ts';
+import { alloc, remoteProactor } from 'ritsu';
+import { onEach, onEachAlone, onRealAlone } from '../support/backends.ts';
 import { Random } from '../support/random.ts';
 import { sameBytes } from '../support/same.ts';
 import { sized } from '../support/size.ts';
@@ -86,6 +86,12 @@ for (const transport of ['tcp', 'unix'] as const) {
 
 onEachAlone('with one slot to spare, writes wait for it, and can be aborted', { inFlightMax: 4 }, async (t, proactor) => {
   await abortAtRandom(t, proactor, 'tcp', 4);
+});
+
+onRealAlone('through a handle to a proactor, too', {}, async (t, proactor) => {
+  const remote = await remoteProactor(proactor.share());
+  await abortAtRandom(t, remote, 'tcp', 5);
+  await remote.close();
 });
 
 onEach('each is told in the order of the calls', async (t, proactor) => {

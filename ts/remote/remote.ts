@@ -94,7 +94,8 @@ export class RemoteBackend extends LocalMemory implements Backend {
   }
 
   cancel(operation: Operation<unknown>): void {
-    if (this.#operations[operation.slot] !== operation) return;
+    // Not the operation itself: a write that goes along in another one's has its slot.
+    if (this.#operations[operation.slot]?.generation !== operation.generation) return;
     this.#counts.cancelsSent += 1;
     recordCancel(this.#asks, operation);
     this.#schedule();
