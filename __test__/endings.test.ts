@@ -7,16 +7,17 @@
  */
 import { execFileSync } from 'node:child_process';
 import test from 'ava';
+import type { ExecutionContext } from 'ava';
 import { writeBlocks } from './support/blocks.ts';
 import { endedWith, reported, runProgram } from './support/child.ts';
 import { freshPath } from './support/files.ts';
 import { backendTest } from './support/ring.ts';
-import { sized } from './support/size.ts';
 
 const path = freshPath('direct');
 const fifo = freshPath('fifo');
-/** Two seconds; where a busy machine starts a dozen processes at once, what is no hang. */
-const WITHIN_MS = sized(15_000, 2000);
+const WITHIN_MS = 2000;
+/** A dozen processes at once may keep a machine busy for longer; one that was late is tried again, after the others. */
+const ATTEMPTS = 4;
 
 test.before(() => {
   writeBlocks(path, 32 << 20);
@@ -50,18 +51,29 @@ const ROWS = [
   ...OPS.filter((op) => op !== RING_ONLY).map((op) => ['node', op] as const),
 ];
 
+type Ending = (typeof ENDINGS)[number];
+
+/** Whether it ended in time; and assert that it ended well. */
+async function endsInTime(t: ExecutionContext, backend: string, op: string, [how, code, worker]: Ending): Promise<boolean> {
+  const ended = await runProgram('ending-ops', [op, how, path, fifo], { env: { RITSU_BACKEND: backend } });
+  if (code === 'SIGTERM') t.is(ended.signal, code, ended.stderr);
+  else endedWith(t, ended, code, how);
+  const said = reported(ended);
+  t.true(Number(said['inFlight']) > 0, `${how}: nothing was in flight any more`);
+  if (worker !== undefined) t.like(said, worker, how);
+  const took = ended.endedAt - Number(said['at']);
+  if (took >= WITHIN_MS) t.log(`${how}: ${took} ms`);
+  return took < WITHIN_MS;
+}
+
 for (const [backend, op] of ROWS) {
   backendTest(backend, `${op} is in flight when a process or a worker ends`, async (t) => {
     t.timeout(120_000);
-    await Promise.all(ENDINGS.map(async ([how, code, worker]) => {
-      const ended = await runProgram('ending-ops', [op, how, path, fifo], { env: { RITSU_BACKEND: backend } });
-      if (code === 'SIGTERM') t.is(ended.signal, code, ended.stderr);
-      else endedWith(t, ended, code, how);
-      const said = reported(ended);
-      t.true(Number(said['inFlight']) > 0, `${how}: nothing was in flight any more`);
-      if (worker !== undefined) t.like(said, worker, how);
-      const took = ended.endedAt - Number(said['at']);
-      t.true(took < WITHIN_MS, `${how}: it took ${took} ms`);
-    }));
+    let late = ENDINGS;
+    for (let attempt = 1; late.length > 0 && attempt <= ATTEMPTS; attempt += 1) {
+      const inTime = await Promise.all(late.map((ending) => endsInTime(t, backend, op, ending)));
+      late = late.filter((_, index) => !inTime[index]);
+    }
+    t.deepEqual(late.map(([how]) => how), [], `not within ${WITHIN_MS} ms, in ${ATTEMPTS} attempts`);
   });
 }
