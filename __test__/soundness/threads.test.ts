@@ -38,6 +38,7 @@ onRealAlone('S29: an abort at a remote handle is sent to the ring that has the o
     void read.catch(() => order.push(index));
     return read;
   });
+  for (const proactor of [first, second]) await eventually(t, 'both reads are with it', () => proactor.stats().inFlight >= 2);
   await pause(50);
   const before = [first, second].map((proactor) => proactor.stats().cancelsSent);
   aborts[1]!.abort();
