@@ -7,6 +7,7 @@ import type { Block } from '../memory/block.js';
 import { NONE, Opcode, UNREF } from '../op.js';
 import type { Completion, Operation } from '../op.js';
 import type { Backend, ClassLayout, Counters, Features, Opened, Settle } from './backend.js';
+import * as company from './company.js';
 import { Layout, loadNative } from './native.js';
 import type { NativeConfig, NativeProactor } from './native.js';
 
@@ -24,6 +25,7 @@ const ARGUMENT_USED = 1;
 const REFERENCED = 2;
 const COLLECTED = 3;
 const CLOSED = 4;
+const COMPANY = 5;
 
 const COUNTER_NAMES = [
   'submitted', 'completed', 'enters', 'wakes', 'rounds', 'dispatches', 'overflows', 'faults', 'withdrawn',
@@ -59,6 +61,12 @@ export class UringBackend implements Backend {
     this.#integers = new Int32Array(page);
     this.#doubles = new Float64Array(page);
     this.#arguments = new Uint8Array(page, Layout.ARGUMENTS, Layout.ARGUMENTS_SIZE);
+    company.join(this);
+  }
+
+  /** Another copy of this package has rings in this thread. */
+  meet(): void {
+    this.#words[COMPANY] = 1;
   }
 
   encode(operation: Operation<unknown>): void {
@@ -204,10 +212,12 @@ export class UringBackend implements Backend {
   close(): Promise<void> {
     // What the page has by now is no op: a cancel that came too late, a block for a group.
     if (this.#words[COUNT] !== 0 && this.#words[CLOSED] === 0) this.#native.flush();
+    company.leave(this);
     return new Promise((resolve) => this.#native.close(resolve));
   }
 
   abandon(deadline: number): number {
+    company.leave(this);
     return this.#native.abandon(deadline);
   }
 

@@ -15,7 +15,7 @@ use ritsu::{BlockId, Detail, Fault, FileStatus, Op, OpOptions, Outcome, Token};
 pub use address::{decode_address, encode_address};
 
 /// Grows with every change of this file that the other side would notice.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Header: words, then counters.
 pub const HEADER_BYTES: usize = 512;
@@ -73,6 +73,8 @@ pub mod word {
     pub const COLLECTED_COUNT: usize = 3;
     /// 1 when the native side takes nothing more.
     pub const CLOSED: usize = 4;
+    /// 1 while another copy of the package has rings on this loop. JavaScript sets it.
+    pub const COMPANY: usize = 5;
 }
 
 /// Where the counters begin: f64 each, in the order of [`COUNTER_NAMES`].

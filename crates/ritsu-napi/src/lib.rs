@@ -92,6 +92,7 @@ mod items {
             ("referenced", word::REFERENCED as u32),
             ("collectedCount", word::COLLECTED_COUNT as u32),
             ("closed", word::CLOSED as u32),
+            ("company", word::COMPANY as u32),
         ];
         let faults = [
             ("OPCODE", abi::fault::OPCODE),

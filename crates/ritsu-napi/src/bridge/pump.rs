@@ -138,7 +138,7 @@ impl Bridge {
                 break;
             }
         }
-        self.rest();
+        self.rest(rounds > 0);
         self.wake_siblings();
     }
 
@@ -159,15 +159,17 @@ impl Bridge {
         });
     }
 
-    /// The loop may wait again, or must not.
-    fn rest(&self) {
+    /// The loop may wait again, or must not: where JavaScript ran, and has rings that this copy of the addon does not know of, it
+    /// may have queued records for one whose `prepare` was called before. So the loop turns once more.
+    fn rest(&self, dispatched: bool) {
         if self.stage.get() != Stage::Open {
             return;
         }
         self.signal(true);
         // Looked at after the fence: a completion that came before it found signalling off and woke nobody.
         let busy = self.work_remains() && !self.retry_armed.get();
-        self.handles().set_idle(busy);
+        let company = dispatched && self.page.word(word::COMPANY) != 0;
+        self.handles().set_idle(busy || company);
         self.sync_reference();
         self.publish();
     }

@@ -1,0 +1,25 @@
+/**
+ * Description: two copies of the package in one thread do not stop each other.
+ *
+ * What turns it red: a ring whose loop waits although another copy's answer has just asked it for something (the program
+ * then never ends: seen without `COMPANY` in crates/ritsu-napi/src/bridge/pump.rs).
+ */
+import { cpSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { endedWith, reported, runProgram } from './support/child.ts';
+import { fileOf } from './support/files.ts';
+import { ringTest } from './support/ring.ts';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const BYTES = 10_000;
+
+ringTest('two copies of the package take turns on one loop', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'ritsu-copy-'));
+  for (const part of ['dist', 'native', 'package.json']) cpSync(join(root, part), join(folder, part), { recursive: true });
+  const ended = await runProgram('two-copies', [folder, fileOf(Buffer.alloc(BYTES + 500))], { timeoutMs: 20_000 });
+  endedWith(t, ended, 0);
+  t.true(reported(ended)['isAnother']);
+  t.true(Number(reported(ended)['bytes']) >= 2000 * BYTES);
+});
