@@ -19,7 +19,7 @@ import { always, rawEcho, rawEchoAvailable, rawLoad, rawLoadAvailable, ritsuAvai
 import type { Availability } from './provision.ts';
 
 export interface SocketPlan {
-  /** `idle`: connections that did one request each, and stay. */
+  /** `idle`: connections that did one request each, or none of 0 bytes, and stay. */
   readonly mode: Role | 'idle';
   readonly transport: Transport;
   readonly connections: number;
