@@ -8,8 +8,8 @@ import { inLanes } from './session.ts';
 import type { Workload, Workloads } from './session.ts';
 
 const MESSAGE_BYTES = 64;
-/** Of 16 KiB, for each request: about half a millisecond, or the load would be what is measured. */
-const HASHES = 20;
+/** Of 16 KiB, for each request: about a millisecond, or the load would be what is measured. */
+const HASHES = 60;
 
 function thread(workerData: object): Worker {
   return new Worker(new URL('thread.ts', import.meta.url), { workerData });
