@@ -34,10 +34,13 @@ function serving(talk: Talk): Serve {
 }
 
 async function serve(stream: Stream, talk: Talk): Promise<void> {
-  await talk(stream)
-    .catch(reportFault)
-    .then(() => stream.close())
-    .catch(reportFault);
+  try {
+    await talk(stream);
+    await stream.close();
+  } catch (error) {
+    reportFault(error as Error);
+    stream.destroy().catch(reportFault);
+  }
 }
 
 async function echoAllocator(stream: Stream): Promise<void> {
