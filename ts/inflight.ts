@@ -110,13 +110,22 @@ export class Inflight {
 
   /** End an operation: at once when it has no slot yet, else by asking the backend. The first cause stands. */
   cancel(operation: AnyOperation, cause: CancelCause): void {
-    if (operation.settled || operation.cancelCause !== undefined) return;
+    if (operation.settled) return;
+    if (operation.cancelCause !== undefined) return this.#giveUp(operation, cause);
     operation.cancelCause = cause;
+    operation.isGivenUp = cause === 'closed';
     if (operation.slot >= 0) this.#backend.cancel(operation);
     else {
       if (cause !== 'closed') this.tally.withdrawn += 1;
       operation.fail(operation.failure(ECANCELED).make);
     }
+  }
+
+  /** A cancel has not ended it so far, and now its resource is destroyed. */
+  #giveUp(operation: AnyOperation, cause: CancelCause): void {
+    if (cause !== 'closed' || operation.isGivenUp || operation.slot < 0) return;
+    operation.isGivenUp = true;
+    if (this.#backend.cancelsAgain === true) this.#backend.cancel(operation);
   }
 
   /** An operation has ended that was asked to: did the kernel hear of it in time? */
@@ -137,7 +146,9 @@ export class Inflight {
       this.cancel(next, 'closed');
     }
     for (const operation of this.#operations) {
-      if (operation !== undefined) operation.cancelCause ??= 'closed';
+      if (operation === undefined) continue;
+      operation.cancelCause ??= 'closed';
+      operation.isGivenUp = true;
     }
     this.#backend.cancelAll();
   }

@@ -153,6 +153,8 @@ export class Operation<T> extends Deferred<T> {
   declare argument: Uint8Array | undefined;
   declare path: string | undefined;
   declare cancelCause: CancelCause | undefined;
+  /** Its resource is being destroyed, for whatever reason it was cancelled first. */
+  declare isGivenUp: boolean;
   /** Gives the memory to put on the error, when the operation fails; the landing's where it is not set. */
   declare restore: (() => Uint8Array | undefined) | undefined;
   /** Takes completions that are not the final one. */
@@ -279,13 +281,11 @@ export class Operation<T> extends Deferred<T> {
 Object.assign(Operation.prototype, {
   landing: undefined,
   direct: false,
-  offset: 0,
-  flags: 0,
-  extra: 0,
-  options: 0,
+  offset: 0, flags: 0, extra: 0, options: 0,
   argument: undefined,
   path: undefined,
   cancelCause: undefined,
+  isGivenUp: false,
   restore: undefined,
   progress: undefined,
   endpoint: undefined,

@@ -4,9 +4,9 @@
  */
 import { execFileSync } from 'node:child_process';
 import type { ExecutionContext } from 'ava';
-import { bind, connect, listen, pipe } from 'ritsu';
+import { bind, connect, listen, pipe, remoteProactor } from 'ritsu';
 import type { Proactor, Stream, TcpListener } from 'ritsu';
-import { onEach, onEachAlone } from '../support/backends.ts';
+import { onEach, onEachAlone, onRealAlone } from '../support/backends.ts';
 import { freshPath } from '../support/files.ts';
 import { disposed } from '../support/net.ts';
 
@@ -160,3 +160,36 @@ onEachAlone('nothing stays open behind connections', {}, async (t, proactor) => 
   await Promise.all([ends.near.close(), ends.far.close()]);
   t.is(proactor.stats().descriptorsOpen, 0);
 });
+
+/** More than two sockets hold. */
+const FULL_BYTES = 64 << 20;
+
+/** Of a write that cannot be taken back, a timeout says nothing; the end of its stream does. */
+async function isEndedByDestroy(t: ExecutionContext, { near, far }: Ends, hasOwnTimeout: boolean): Promise<void> {
+  const writing = near.writer().writeAll(Buffer.alloc(FULL_BYTES), hasOwnTimeout ? { timeout: 20 } : {});
+  const failed = t.throwsAsync<Error & { bytesTransferred: number }>(writing);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await near.destroy();
+  const { bytesTransferred } = await failed;
+  t.true(bytesTransferred < FULL_BYTES, `${bytesTransferred} bytes`);
+  await far.destroy();
+}
+
+// Seen red on `node`, and through a handle to it: the first cancel of an operation was its only one, so that a write whose timeout had
+// passed was never ended (`#giveUp` of ts/inflight.ts).
+for (const transport of TRANSPORTS) {
+  for (const hasOwnTimeout of [true, false]) {
+    const when = hasOwnTimeout ? 'after its timeout' : 'before';
+    onEach(`${transport}: destroy ends a write that waits for room, ${when}`, async (t, proactor) => {
+      await isEndedByDestroy(t, await endsOf(proactor, transport), hasOwnTimeout);
+    });
+  }
+}
+
+for (const hasOwnTimeout of [true, false]) {
+  onRealAlone(`destroy ends it through a handle, too, ${hasOwnTimeout ? 'after its timeout' : 'before'}`, {}, async (t, proactor) => {
+    const remote = await remoteProactor(proactor.share());
+    await isEndedByDestroy(t, await endsOf(remote, 'tcp'), hasOwnTimeout);
+    await remote.close();
+  });
+}

@@ -80,6 +80,8 @@ export interface Backend {
   readonly features: Features;
   /** How many operations may have a slot at once. */
   readonly inFlightMax: number;
+  /** A cancel may have done nothing, and does more once the resource is given up: `cancel` is called again then. */
+  readonly cancelsAgain?: boolean;
   /** Set where it has a time of its own. */
   readonly timers?: Timers;
 

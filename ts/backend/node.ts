@@ -57,6 +57,7 @@ export class NodeBackend implements Backend {
   onCollected: ((ids: readonly number[]) => void) | undefined = undefined;
   onBroken: (() => void) | undefined = undefined;
   readonly #settle: Settle;
+  readonly cancelsAgain = true;
   readonly #blocks = new BlockTable((id) => this.onCollected?.([id]));
   readonly #descriptors = new DescriptorTable();
   readonly #tables = { blocks: this.#blocks, descriptors: this.#descriptors };
@@ -85,10 +86,8 @@ export class NodeBackend implements Backend {
 
   encode(operation: Operation<unknown>): void {
     const call = new Call(operation);
-    if (this.#calls[call.slot] !== undefined) {
-      this.#faults += 1; // nobody can be told: the slot belongs to an operation that is still to be answered
-      return;
-    }
+    // Nobody can be told where the slot belongs to an operation that is still to be answered.
+    if (this.#calls[call.slot] !== undefined) return void (this.#faults += 1);
     this.#calls[call.slot] = call;
     this.#submitted += 1;
     const refusal = this.#closed ? FAULT_CLOSED : accept(call, this.#tables);

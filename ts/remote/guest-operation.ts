@@ -22,6 +22,8 @@ export class GuestOperation extends Operation<null> {
   readonly callerGeneration: number;
   /** What is read into; moved to the guest with the answer. */
   memory: ArrayBuffer | undefined = undefined;
+  /** The guest asked for its end. */
+  isAsked = false;
 
   constructor(guest: Asker, opcode: number, slot: number, generation: number) {
     super(opcode, nothing);
@@ -36,14 +38,14 @@ export class GuestOperation extends Operation<null> {
 
   override complete(completion: Completion): void {
     // The guest did not ask for this end: it is told why.
-    if (completion.result === ECANCELED && this.cancelCause === 'closed') completion.result = FAULT_CLOSED;
+    if (completion.result === ECANCELED && this.cancelCause === 'closed' && !this.isAsked) completion.result = FAULT_CLOSED;
     this.#guest.answer(this, completion);
     this.succeed(null);
   }
 
   /** It ended without a completion: cancelled while it waited, or the proactor was closed. */
   override fail(failure: () => Error): void {
-    this.#guest.refuse(this, this.cancelCause === 'abort' ? ECANCELED : FAULT_CLOSED);
+    this.#guest.refuse(this, this.isAsked ? ECANCELED : FAULT_CLOSED);
     super.fail(failure);
   }
 }

@@ -16,7 +16,7 @@ import { GuestOperation } from './guest-operation.js';
 import { giveAnswer } from './questions.js';
 import { awaitTurn } from './rounds.js';
 import { RecordReader, RecordWriter } from './records.js';
-import { ANSWER_FIELDS, ASK_FIELDS, Answer, Ask } from './wire.js';
+import { ANSWER_FIELDS, ASK_FIELDS, Answer, Ask, GIVEN_UP } from './wire.js';
 import type { Asker } from './guest-operation.js';
 import type { Call, Detail, Request, Response } from './wire.js';
 
@@ -125,7 +125,9 @@ export class Guest implements Resident, Asker {
     const descriptor = words[at + Ask.DESCRIPTOR]!;
     if (opcode === Opcode.CANCEL) {
       const target = this.#operations[slot];
-      if (target?.callerGeneration === generation) this.#proactor.cancel(target, 'abort');
+      if (target?.callerGeneration !== generation) return;
+      target.isAsked = true;
+      this.#proactor.cancel(target, words[at + Ask.FLAGS] === GIVEN_UP ? 'closed' : 'abort');
       return;
     }
     const operation = new GuestOperation(this, opcode, slot, generation);

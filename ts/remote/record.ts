@@ -1,7 +1,7 @@
 /** How an operation is written for another thread. */
 import { ASYNCHRONOUS, Opcode, UNREF } from '../op.js';
 import type { Operation } from '../op.js';
-import { Ask } from './wire.js';
+import { Ask, GIVEN_UP } from './wire.js';
 import type { RecordWriter } from './records.js';
 
 /** The head of a message without an address. */
@@ -25,13 +25,14 @@ export function record(records: RecordWriter<Uint8Array>, operation: Operation<u
   words[at + Ask.PAYLOAD] = payload;
 }
 
-/** Ask for the end of an operation. */
-export function recordCancel(records: RecordWriter<Uint8Array>, { slot, generation }: Operation<unknown>): void {
+/** Ask for the end of an operation, and of its resource where that is destroyed. */
+export function recordCancel(records: RecordWriter<Uint8Array>, { slot, generation, isGivenUp }: Operation<unknown>): void {
   records.next();
   const { words, at } = records;
   words[at + Ask.SLOT] = slot;
   words[at + Ask.GENERATION] = generation;
   words[at + Ask.OPCODE] = Opcode.CANCEL;
+  words[at + Ask.FLAGS] = isGivenUp ? GIVEN_UP : 0;
 }
 
 /** The bytes before the parts in the argument of a vectored write. */

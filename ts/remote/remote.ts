@@ -37,6 +37,7 @@ interface Addresses {
 export class RemoteBackend extends LocalMemory implements Backend {
   readonly name: BackendKind = 'remote';
   readonly inFlightMax: number;
+  readonly cancelsAgain = true;
   features: Features = NOTHING;
   onBroken: (() => void) | undefined = undefined;
   readonly #port: MessagePort;

@@ -28,6 +28,9 @@ export const Ask = {
   PAYLOAD: 11,
 } as const;
 
+/** Flag of CANCEL: the resource is being destroyed. */
+export const GIVEN_UP = 1;
+
 /** Doubles of one completion. */
 export const ANSWER_FIELDS = 8;
 export const Answer = {

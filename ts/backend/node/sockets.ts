@@ -45,7 +45,7 @@ const WRITES: ReadonlySet<number> = new Set([Opcode.SEND, Opcode.SEND_MESSAGE, O
 
 /** Node takes no write back. Where the connection itself is given up, so is what was to be written on it. */
 export function breakOff({ operation, descriptor }: Call): void {
-  const isGivenUp = operation.cancelCause === 'closed' && WRITES.has(operation.opcode);
+  const isGivenUp = operation.isGivenUp && WRITES.has(operation.opcode);
   if (isGivenUp && descriptor?.channel instanceof Connection) descriptor.channel.breakOff();
 }
 
