@@ -2,8 +2,8 @@
  * One write, from its call to its result.
  *
  * States of a `Transfer`: made -> (waiting for its turn) -> in flight, again while there is a rest that shall be
- * written -> settled. Its memory goes back, and `rest` and `bytesTransferred` are told, on every way to the end. Who
- * calls: the writers.
+ * written -> settled. Its memory goes back, and `rest` and `bytesTransferred` are told, on every way to the end but one:
+ * when a proactor is given up past its deadline, the system keeps the memory. Who calls: the writers.
  *
  * A small write to a socket takes those that wait behind it along, in one operation: they are its *fellows*. They keep
  * their places in the line, so whatever the operation did not write of them is written in their turn. A cancel of any of
@@ -117,6 +117,7 @@ export class Transfer extends Operation<WriteResult> {
   }
 
   override complete(completion: Completion): void {
+    this.slot = -1; // the system has let go of its memory
     const all = this.#sent ?? completion.result;
     this.#sent = undefined;
     const goesOn = this.cancelCause === undefined;
@@ -128,7 +129,6 @@ export class Transfer extends Operation<WriteResult> {
       this.#handOver();
     } else if (goesOn && result === EAGAIN && this.#target.awaitWritable !== undefined) {
       this.#endFellows();
-      this.slot = -1; // aborted now, it ends at once
       this.#target.awaitWritable(() => {
         if (!this.settled) this.#handOver();
       });
@@ -155,9 +155,19 @@ export class Transfer extends Operation<WriteResult> {
   }
 
   override fail(failure: () => Error): void {
+    if (this.slot >= 0) return this.#failInFlight(failure);
     const { bytesWritten: bytesTransferred, rest, buffers } = this.#result();
     super.fail(() => Object.assign(failure(), { bytesTransferred, rest, buffers }));
     this.#endFellows();
+    this.#turns?.passed(this as unknown as Turn);
+  }
+
+  /** The proactor was given up while the system has its memory, and its fellows': none of that comes back. */
+  #failInFlight(failure: () => Error): void {
+    const fellows = this.#others();
+    this.fellows = undefined;
+    super.fail(() => Object.assign(failure(), { bytesTransferred: this.#written }));
+    for (const fellow of fellows) fellow.fail(failure); // they have its slot
     this.#turns?.passed(this as unknown as Turn);
   }
 

@@ -1,5 +1,6 @@
-# Runs a command beside a file whose reads are never answered, as of a network file system that is gone:
-# perl stalled-file.pl <existing file> <command...>, in a mount namespace of its own. The file is a FUSE mount, served here.
+# Runs a command beside a file whose reads are never answered, and whose writes after three seconds, as of a network file
+# system that is gone: perl stalled-file.pl <existing file> <command...>, in a mount namespace of its own. The file is a FUSE
+# mount, served here.
 # With SLOW_MS in the environment reads are answered, with zeros, but after so many milliseconds; and the kernel keeps who asks
 # waiting for them.
 use strict;
@@ -30,6 +31,13 @@ my %answers = (
 while (1) {
     next unless defined sysread $device, my $request, 1 << 20;
     my (undef, $operation, $unique) = unpack 'LLQ', $request;
+    if ($operation == 16) {
+        # WRITE: Linux does not let go of a process whose write has no answer.
+        my $size = unpack 'L', substr $request, 40 + 16, 4;
+        select undef, undef, undef, 3;
+        syswrite $device, pack('LlQLL', 16 + 8, 0, $unique, $size, 0);
+        next;
+    }
     if ($operation == 15 && $slow) {
         my $size = unpack 'L', substr $request, 40 + 16, 4;
         select undef, undef, undef, $slow / 1000;

@@ -1,10 +1,12 @@
 /**
- * Ends, in the way given, with a read in the kernel that nothing can cancel: `stalled <how> <path>`, where reads of the
- * file are never answered. Reports the time just before.
+ * Ends, in the way given, with a read or a write in the kernel that nothing can cancel: `stalled <how> <path>`, where neither
+ * is answered in time for the file. Reports the time just before.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Proactor, alloc, open } from 'ritsu';
 import { report } from './report.ts';
+
+const [how = '', path = ''] = process.argv.slice(2);
 
 /** As long as the read needs to get to where a cancel does not reach it. */
 const ON_ITS_WAY_MS = 200;
@@ -25,6 +27,20 @@ async function begin(path: string): Promise<Stalled> {
   return { proactor, read };
 }
 
+/** Memory that moved into a write does not come back while the kernel may still read it. */
+async function destroyUnderWrite(): Promise<void> {
+  const proactor = new Proactor({ backend: 'uring' });
+  const file = await open(path, { flags: 'r+', proactor });
+  const memory = alloc(4096, { proactor });
+  const write = file.writer().writeAll(memory).catch((error: unknown) => error);
+  await delay(ON_ITS_WAY_MS);
+  report({ at: Date.now(), inFlight: proactor.stats().inFlight });
+  await proactor.destroy({ deadline: 100 });
+  const { code, rest, buffers } = (await write) as { code: string; rest?: Buffer; buffers?: readonly Buffer[] };
+  report({ code, isKept: memory.length === 0 && rest === undefined && buffers === undefined });
+  process.exit(0);
+}
+
 const ENDINGS: Readonly<Record<string, (stalled: Stalled) => unknown>> = {
   'process.exit': () => process.exit(7),
   'an uncaught error': () => setImmediate(() => { throw new Error('on purpose'); }),
@@ -38,7 +54,7 @@ const ENDINGS: Readonly<Record<string, (stalled: Stalled) => unknown>> = {
   },
 };
 
-const [how = '', path = ''] = process.argv.slice(2);
+if (how === 'destroy, under a write') await destroyUnderWrite();
 const stalled = await begin(path);
 report({ at: Date.now(), inFlight: stalled.proactor.stats().inFlight });
 await ENDINGS[how]!(stalled);

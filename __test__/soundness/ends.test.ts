@@ -47,3 +47,15 @@ for (const [how, expected, waitsMs] of ENDINGS) {
     canStall,
   );
 }
+
+// Seen red: `Transfer.fail` (ts/transfer.ts) gave the memory back without asking whether the write has a slot.
+ringTest(
+  'S20: fuse: a write that cannot be cancelled keeps its memory when its proactor is given up',
+  async (t) => {
+    const path = fileOf('');
+    const ended = await runProgram('stalled', ['destroy, under a write', path], { wrapper: stalledFile(path), timeoutMs: 15_000 });
+    endedWith(t, ended, 0);
+    t.like(reported(ended), { inFlight: 1, code: 'ERR_RITSU_CLOSED', isKept: true });
+  },
+  canStall,
+);
