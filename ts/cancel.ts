@@ -5,7 +5,7 @@
  * Who calls: whatever waits with `CancelOptions`, by `limit`.
  */
 import type { Deferred } from './deferred.js';
-import { abortError, argumentTypeError, checkInteger, timeoutError } from './errors.js';
+import { abortError, argumentTypeError, checkBoolean, checkInteger, timeoutError } from './errors.js';
 import type { AbortError, LateOutcome, TimeoutError } from './errors.js';
 import { systemTimers } from './timers.js';
 import type { Timers } from './timers.js';
@@ -44,7 +44,7 @@ export function checkCancel(signal: unknown, timeout: unknown, prompt: unknown):
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw argumentTypeError('options.signal', 'an instance of AbortSignal', signal);
   }
-  if (prompt !== undefined && typeof prompt !== 'boolean') throw argumentTypeError('options.prompt', 'of type boolean', prompt);
+  checkBoolean('options.prompt', prompt);
   return timeout === undefined ? undefined : checkInteger('options.timeout', timeout, 0, TIMEOUT_MAX);
 }
 

@@ -88,7 +88,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     return CODES[this.kind];
   }
 
-  /** Of the node backend's operations each is a call of its own, which only its own cancel reaches. */
+  /** Node takes no write back: a small one that waits can be withdrawn only as long as it has not gone with another. */
   get gathers(): boolean {
     return this.proactor.backend.name !== 'node';
   }

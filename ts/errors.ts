@@ -109,12 +109,15 @@ export function closedError(what: string): RitsuError {
   return new RitsuError('ERR_RITSU_CLOSED', `${what}: already closed`);
 }
 
+/** The result of an operation that came too late. */
+export const FAULT_CLOSED = -10006;
+
 const FAULTS: Readonly<Record<number, readonly [RitsuErrorCode, string]>> = {
   [-10001]: ['ERR_RITSU_INTERNAL', 'unknown operation'],
   [-10003]: ['ERR_RITSU_BUFFER_IN_FLIGHT', 'the buffer is already in flight'],
   [-10004]: ['ERR_RITSU_INTERNAL', 'range outside of the buffer'],
   [-10005]: ['ERR_RITSU_INTERNAL', 'malformed argument'],
-  [-10006]: ['ERR_RITSU_CLOSED', 'the proactor is closed'],
+  [FAULT_CLOSED]: ['ERR_RITSU_CLOSED', 'the proactor is closed'],
 };
 
 /**
@@ -189,6 +192,12 @@ function nameOf(named: () => { readonly name?: unknown } | undefined): string {
 
 export function checkOptions(options: unknown): void {
   if (typeof options !== 'object' || options === null) throw argumentTypeError('options', 'of type object', options);
+}
+
+/** True, false, or not given. */
+export function checkBoolean(name: string, value: unknown): boolean | undefined {
+  if (value !== undefined && typeof value !== 'boolean') throw argumentTypeError(name, 'of type boolean', value);
+  return value;
 }
 
 /** An integer from `minimum` to `maximum`; a bigint within is accepted. */

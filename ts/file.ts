@@ -6,7 +6,7 @@ import { constants } from 'node:fs';
 import { checkCancelOptions } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
-import { argumentTypeError, checkInteger, closedError, inUseError } from './errors.js';
+import { argumentTypeError, checkBoolean, checkInteger, closedError, inUseError } from './errors.js';
 import { refusal } from './inflight.js';
 import { ASYNCHRONOUS, Opcode, Operation } from './op.js';
 import type { Completion } from './op.js';
@@ -74,6 +74,7 @@ export async function open(path: PathLike, flags?: string | number | OpenOptions
   const limits = checkCancelOptions(options);
   const bits = openFlags(options.flags) | (options.direct ? constants.O_DIRECT : 0);
   const permissions = openMode(options.mode);
+  const offload = checkBoolean('options.offload', options.offload) ?? false;
   const proactor = options.proactor ?? Proactor.current();
   if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
   const operation = new Operation<Opened>(Opcode.OPEN, (op, { result, value, extra }) =>
@@ -83,16 +84,10 @@ export async function open(path: PathLike, flags?: string | number | OpenOptions
   operation.path = pathText(path);
   operation.flags = bits;
   operation.target = permissions;
-  const offload = checkOffload(options.offload);
   if (offload) operation.options = ASYNCHRONOUS;
   const { descriptor, fd } = await traced(proactor.submit(operation, limits).promise);
   if (options.direct) proactor.pool.register();
   return new File(proactor, { descriptor, fd, path: operation.path, flags: bits, offload });
-}
-
-function checkOffload(offload: unknown): boolean {
-  if (offload !== undefined && typeof offload !== 'boolean') throw argumentTypeError('options.offload', 'of type boolean', offload);
-  return offload ?? false;
 }
 
 /** An open file, and how it was opened. */
@@ -262,7 +257,7 @@ export class File implements AsyncDisposable {
 
   #admit<T>(operation: Operation<T>, options: CancelOptions | undefined): void {
     operation.descriptor = this.#descriptor;
-    operation.direct = this.direct;
+    if (this.direct) operation.direct = true;
     if (this.#options !== 0) operation.options = this.#options;
     const refused = refusal(options, operation.syscall, !this.closed && this.#proactor.open);
     if (refused !== undefined) operation.refuse(() => refused);

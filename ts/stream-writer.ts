@@ -2,7 +2,7 @@
  * AsyncWrite of a stream: SEND for sockets, WRITE for pipes. All writers of a stream take turns in the order of the
  * calls, so what one writes in one call stays together.
  */
-import { argumentTypeError, argumentValueError, checkOptions } from './errors.js';
+import { argumentValueError, checkBoolean, checkOptions } from './errors.js';
 import type { Writable } from './memory/parcel.js';
 import { WAIT_ALL, ZERO_COPY } from './op.js';
 import { planOf } from './read/read.js';
@@ -47,7 +47,7 @@ export class StreamWriter extends Writer {
     checkOptions(options);
     super(target, target.turns);
     this.#target = target;
-    this.#zeroCopy = checkZeroCopy(options.zeroCopy) ?? false;
+    this.#zeroCopy = checkBoolean('options.zeroCopy', options.zeroCopy) ?? false;
   }
 
   /**
@@ -73,7 +73,7 @@ export class StreamWriter extends Writer {
     if (plan.position !== undefined) {
       throw argumentValueError('options.position', 'must not be given: a stream has no positions', plan.position);
     }
-    const zeroCopy = options === undefined ? undefined : checkZeroCopy(options.zeroCopy);
+    const zeroCopy = options === undefined ? undefined : checkBoolean('options.zeroCopy', options.zeroCopy);
     return zeroCopy === undefined ? plan : { ...plan, zeroCopy };
   }
 
@@ -94,9 +94,4 @@ export class StreamWriter extends Writer {
     await super.end();
     await this.#target.finish();
   }
-}
-
-function checkZeroCopy(value: unknown): boolean | undefined {
-  if (value !== undefined && typeof value !== 'boolean') throw argumentTypeError('options.zeroCopy', 'of type boolean', value);
-  return value;
 }

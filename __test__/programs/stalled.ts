@@ -6,8 +6,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Proactor, alloc, open } from 'ritsu';
 import { report } from './report.ts';
 
-const [how = '', path = ''] = process.argv.slice(2);
-
 /** As long as the read needs to get to where a cancel does not reach it. */
 const ON_ITS_WAY_MS = 200;
 
@@ -28,7 +26,7 @@ async function begin(path: string): Promise<Stalled> {
 }
 
 /** Memory that moved into a write does not come back while the kernel may still read it. */
-async function destroyUnderWrite(): Promise<void> {
+async function destroyUnderWrite(path: string): Promise<void> {
   const proactor = new Proactor({ backend: 'uring' });
   const file = await open(path, { flags: 'r+', proactor });
   const memory = alloc(4096, { proactor });
@@ -54,7 +52,8 @@ const ENDINGS: Readonly<Record<string, (stalled: Stalled) => unknown>> = {
   },
 };
 
-if (how === 'destroy, under a write') await destroyUnderWrite();
+const [how = '', path = ''] = process.argv.slice(2);
+if (how === 'destroy, under a write') await destroyUnderWrite(path);
 const stalled = await begin(path);
 report({ at: Date.now(), inFlight: stalled.proactor.stats().inFlight });
 await ENDINGS[how]!(stalled);

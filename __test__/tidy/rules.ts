@@ -115,7 +115,7 @@ const wholeRules: Rule[] = [
     name: 'nothing names the machine it was written on',
     applies: (path) => !isLockFile(path) && !isTidy(path),
     check: ({ text }) => findAll(text, MACHINE_PATH),
-    bad: [sourceOf('README.md', 'cd /work/main\n'), sourceOf('ts/a.ts', "'/root/x'")],
+    bad: [sourceOf('README.md', 'cd /home/somebody/a\n'), sourceOf('ts/a.ts', "'/root/x'")],
     good: [sourceOf('README.md', 'reads/work/here, https://a.b/root/c\n')],
   },
   {

@@ -8,6 +8,7 @@
  * Who calls: the proactor, from its thread. When calls are begun: `node/runner.ts`; how: `node/calls.ts`.
  */
 import { AsyncResource } from 'node:async_hooks';
+import { FAULT_CLOSED } from '../errors.js';
 import { Fifo } from '../fifo.js';
 import { NONE, REFUSED } from '../op.js';
 import type { Block } from '../memory/block.js';
@@ -29,7 +30,6 @@ const { setImmediate } = globalThis;
 const IN_FLIGHT_MAX = 65_536;
 /** Completions delivered before other work of the loop has its turn. */
 const DELIVERY_MAX = 1024;
-const FAULT_CLOSED = -10006;
 const ERRNO_LAST = -4095;
 const NO_STATUS = new Float64Array(20);
 const NO_ADDRESS = new Uint8Array();

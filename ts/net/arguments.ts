@@ -2,7 +2,7 @@
  * Arguments of `connect`, `listen` and `bind`, checked once, with Node's codes and messages. The caller's object is read
  * here and nowhere else: its getters may run any code. Pure, but for Node's permission model, which a ring would pass by.
  */
-import { argumentTypeError, checkInteger, describe } from '../errors.js';
+import { argumentTypeError, checkBoolean, checkInteger, describe } from '../errors.js';
 import { Proactor } from '../proactor.js';
 import { versionOf } from './address.js';
 
@@ -45,9 +45,7 @@ export function checkText(name: string, text: unknown): string | undefined {
 }
 
 export function checkFlag(name: string, flag: unknown): boolean {
-  if (flag === undefined || flag === null) return false;
-  if (typeof flag !== 'boolean') throw argumentTypeError(name, 'of type boolean', flag);
-  return flag;
+  return checkBoolean(name, flag ?? undefined) ?? false;
 }
 
 /** An address, not a name. */

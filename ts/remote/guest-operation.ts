@@ -1,8 +1,8 @@
 /** An operation that another thread asked for, as the owner's proactor runs it. */
+import { FAULT_CLOSED } from '../errors.js';
 import { ECANCELED, Operation } from '../op.js';
 import type { Completion } from '../op.js';
 
-const FAULT_CLOSED = -10006;
 
 /** Whose operations they are: it is told how each went. */
 export interface Asker {

@@ -5,6 +5,7 @@
  * When its thread ends, the operations are cancelled and the descriptors closed. Guests take turns (`rounds.ts`).
  */
 import type { MessagePort } from 'node:worker_threads';
+import { FAULT_CLOSED } from '../errors.js';
 import { Block } from '../memory/block.js';
 import type { Opened } from '../backend/backend.js';
 import { NOTHING } from '../backend/switches.js';
@@ -20,7 +21,6 @@ import { ANSWER_FIELDS, ASK_FIELDS, Answer, Ask, GIVEN_UP } from './wire.js';
 import type { Asker } from './guest-operation.js';
 import type { Call, Detail, Request, Response } from './wire.js';
 
-const FAULT_CLOSED = -10006;
 const EBADF = -9;
 const ENOMEM = -12;
 const PART_WORDS = 3;

@@ -1,9 +1,9 @@
 /** What a backend is asked and must answer at once, asked of another thread: this one is blocked meanwhile. */
 import type { Opened } from '../backend/backend.js';
+import { FAULT_CLOSED } from '../errors.js';
 import { CALL_BYTES_MAX, CALL_WORDS } from './wire.js';
 import type { Call } from './wire.js';
 
-const FAULT_CLOSED = -10006;
 const ENOTCONN = -107;
 const ETIMEDOUT = -110;
 /** A thread that does not answer for so long is busy, or waits for us. */

@@ -11,7 +11,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Backend, BackendKind, Counters, Features, Opened, Settle } from '../backend/backend.js';
 import { NOTHING } from '../backend/switches.js';
-import { closedError } from '../errors.js';
+import { FAULT_CLOSED, closedError } from '../errors.js';
 import { MORE, NONE, Opcode, UNREF } from '../op.js';
 import type { Completion, Operation } from '../op.js';
 import { LocalMemory, isRead } from './local-memory.js';
@@ -24,7 +24,6 @@ import type { Call, Detail, Request, Response } from './wire.js';
 
 const NO_STATUS = new Float64Array(20);
 const NO_ADDRESS = new Uint8Array();
-const FAULT_CLOSED = -10006;
 const ERRNO_LAST = -4095;
 
 

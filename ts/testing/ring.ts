@@ -5,6 +5,7 @@
  * It is stricter than a ring: what the library must never do, it throws. Who calls: the proactor, and `Simulation`.
  */
 import { AsyncResource } from 'node:async_hooks';
+import { FAULT_CLOSED } from '../errors.js';
 import { accept } from '../backend/node/accept.js';
 import { BlockTable } from '../backend/node/blocks.js';
 import { DescriptorTable } from '../backend/node/descriptors.js';
@@ -30,7 +31,6 @@ import type { RingClock, World } from './world.js';
 
 const { setImmediate } = globalThis;
 
-const FAULT_CLOSED = -10006;
 const ERRNO_LAST = -4095;
 const EBADF = -9;
 const NO_STATUS = new Float64Array(20);
