@@ -38,8 +38,10 @@ onRealAlone('S29: an abort at a remote handle is sent to the ring that has the o
     void read.catch(() => order.push(index));
     return read;
   });
-  for (const proactor of [first, second]) await eventually(t, 'both reads are with it', () => proactor.stats().inFlight >= 2);
-  await pause(50);
+  // Not in its queue: what has not been handed over is withdrawn, and no ring hears of it.
+  const readsOf = (proactor: Proactor): number => [...proactor.inflight()].filter(({ opcode }) => opcode === 'READ').length;
+  for (const proactor of [first, second]) await eventually(t, 'both reads are with it', () => readsOf(proactor) === 2);
+  // To ask for the figures hands over what was written down this turn.
   const before = [first, second].map((proactor) => proactor.stats().cancelsSent);
   aborts[1]!.abort();
   await t.throwsAsync(reads[1]!, { name: 'AbortError' });
