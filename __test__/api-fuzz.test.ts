@@ -16,12 +16,12 @@ import { isFull, sized } from './support/size.ts';
 
 /** So many processes on each backend, each with another seed; in a full run another one each time. */
 const SEEDS = Array.from({ length: sized(1, 3) }, (_, index) => (isFull ? (Date.now() + index) % 2 ** 31 : 21 + index));
-const CALLS = sized(6000, 60_000);
+const CALLS = sized(9000, 60_000);
 const LIMIT_MS = sized(60_000, 900_000);
 /** Of the most important, that they were not only refused. */
 const DONE = [
   'open', 'connect', 'listen', 'bind', 'pipe', 'sleep', 'alloc', 'toDuplex', 'toReadable', 'toWritable', 'toWeb', 'File.stat',
-  'AllocatorReader.read', 'HybridReader.read', 'SubmitReader.submit', 'FileWriter.write', 'StreamWriter.write', 'Bytes.release',
+  'AllocatorReader.read', 'HybridReader.read', 'SubmitReader.submit', 'SubmitReader.submitMany', 'FileWriter.write', 'StreamWriter.write', 'Bytes.release',
 ];
 
 for (const [index, seed] of SEEDS.entries()) {

@@ -47,14 +47,14 @@ export class Meter {
     return (this.#order.issued - 1) % this.#every === 0 ? performance.now() : 0;
   }
 
-  /** A block came: `length` bytes at the front of `data`. */
-  finish(started: number, data: Uint8Array, length: number, block: number): void {
+  /** A block came: `length` bytes in `data`, from `offset` on. */
+  finish(started: number, data: Uint8Array, length: number, block: number, offset = 0): void {
     this.#sample(started);
     this.#bytes += length;
-    const first = wordAt(data, 0);
-    const last = wordAt(data, length - 4);
+    const first = wordAt(data, offset);
+    const last = wordAt(data, offset + length - 4);
     this.#checksum = (this.#checksum + blockChecksum(first, last, block)) | 0;
-    if (this.#verifier !== undefined) this.#verifier.check(data.subarray(0, length), block * this.#blockSize);
+    if (this.#verifier !== undefined) this.#verifier.check(data.subarray(offset, offset + length), block * this.#blockSize);
   }
 
   /** An operation without data ended. */

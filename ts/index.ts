@@ -47,6 +47,7 @@ export type { AsyncRead, Style } from './read/read.js';
 export type { AllocatorOptions, AllocatorReader } from './read/allocator.js';
 export type { HybridOptions, HybridReader } from './read/hybrid.js';
 export type { SubmitOptions, SubmitReader, SubmitterOptions } from './read/submit.js';
+export type { Positions, ReadManyOptions } from './read/many.js';
 export type { ReadOptions } from './read/source.js';
 export { pipe } from './pipe.js';
 export type { Pipe, PipeOptions } from './pipe.js';

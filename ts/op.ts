@@ -75,6 +75,8 @@ export const REFUSED = 4;
 export const UNREF = 1;
 /** Option bit: it is left to a worker thread of the kernel at once, and not tried on this one first (IOSQE_ASYNC). */
 export const ASYNCHRONOUS = 2;
+/** Option bit of READ and READ_FIXED: the block is shared with others that say so, a range each. */
+export const SHARES = 4;
 
 /** Flag of ACCEPT, RECEIVE_SELECT and READ_SELECT: one operation brings many completions. It may end at any time. */
 export const MULTISHOT = 1;
@@ -291,8 +293,7 @@ Object.assign(Operation.prototype, {
   endpoint: undefined,
   ownBlock: false,
   site: undefined,
-  cancelReason: undefined,
-  drop: undefined,
+  cancelReason: undefined, drop: undefined,
   fellows: undefined,
   front: undefined,
   unwatch: undefined,

@@ -207,7 +207,7 @@ export class FuzzValues {
       readAhead: amount(0, 1, 4, undefined), backlog: amount(0, 1, 16, undefined), hints: amount(0, undefined), highWaterMark: amount(0, 1, 16, 65_536, undefined),
       entries: amount(8, 64, undefined), completionEntries: amount(128, undefined), inFlightMax: amount(1, 8, 256, undefined), registeredBytesMax: amount(0, 65_536, undefined),
       recvBufferSize: amount(4096, 65_536, undefined), sendBufferSize: amount(4096, 65_536, undefined), result: amount(0, 0, 1, 7, -5), count: amount(1, 2, 8),
-      keepAliveInitialDelay: amount(0, 1000, undefined), autoSelectFamilyAttemptTimeout: amount(10, 250, undefined), n: amount(1, 100, undefined),
+      keepAliveInitialDelay: amount(0, 1000, undefined), autoSelectFamilyAttemptTimeout: amount(10, 250, undefined), n: amount(1, 100, undefined), positions: () => random.pick<unknown>([[0], [0, 10, 5n], [4096, 0], Float64Array.of(3, 0)]),
     };
   }
 

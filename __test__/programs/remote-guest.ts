@@ -49,6 +49,9 @@ async function files(remote: Proactor): Promise<object> {
   digests.push(digest(chunks));
   const own = await file.hybrid().read(owned(Buffer.from(new ArrayBuffer(10))), { position: 5 });
   const mine = own!.take();
+  const many = await file.allocator({ blockSize: 10 }).readMany([5, 699_995, 20]);
+  const places = { bytes: many!.data.toString('hex'), lengths: many!.lengths };
+  many!.release();
   const { size } = await file.stat();
   const writer = file.writer({ position: 0 } as never);
   await writer.writeAll('written remotely');
@@ -57,7 +60,7 @@ async function files(remote: Proactor): Promise<object> {
   await file.sync();
   const absent = await errorOf(open('/nonexistent', { proactor: remote }));
   await file.close();
-  return { digests, size, bytesWritten, mine: mine.toString('hex'), absent, written: readFileSync(path, 'latin1').slice(0, 19) };
+  return { digests, size, bytesWritten, places, mine: mine.toString('hex'), absent, written: readFileSync(path, 'latin1').slice(0, 19) };
 }
 
 async function sockets(remote: Proactor): Promise<object> {

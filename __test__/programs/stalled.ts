@@ -14,12 +14,13 @@ interface Stalled {
   readonly read: Promise<unknown>;
 }
 
-async function begin(path: string): Promise<Stalled> {
+async function begin(path: string, isMany: boolean): Promise<Stalled> {
   const proactor = new Proactor({ backend: 'uring' });
   const file = await open(path, { proactor });
   await file.stat(); // without a size nothing is read
   const reader = file.submitter();
-  reader.submit(alloc(4096, { proactor }), { position: 0 });
+  if (isMany) reader.submitMany(alloc(4096, { proactor }), [0, 1024]);
+  else reader.submit(alloc(4096, { proactor }), { position: 0 });
   const read = reader.poll().catch((error: unknown) => error);
   await delay(ON_ITS_WAY_MS);
   return { proactor, read };
@@ -39,21 +40,24 @@ async function destroyUnderWrite(path: string): Promise<void> {
   process.exit(0);
 }
 
+async function destroy({ proactor, read }: Stalled): Promise<void> {
+  await proactor.destroy({ deadline: 100 });
+  const { code, buffer } = (await read) as { code: string; buffer?: Buffer };
+  report({ code, isKept: buffer === undefined });
+  process.exit(0);
+}
+
 const ENDINGS: Readonly<Record<string, (stalled: Stalled) => unknown>> = {
   'process.exit': () => process.exit(7),
   'an uncaught error': () => setImmediate(() => { throw new Error('on purpose'); }),
   SIGTERM: () => process.kill(process.pid, 'SIGTERM'),
   'its natural end': ({ proactor }) => void proactor.unref(),
-  destroy: async ({ proactor, read }) => {
-    await proactor.destroy({ deadline: 100 });
-    const { code, buffer } = (await read) as { code: string; buffer?: Buffer };
-    report({ code, isKept: buffer === undefined });
-    process.exit(0);
-  },
+  destroy,
+  'destroy, under many reads as one': destroy,
 };
 
 const [how = '', path = ''] = process.argv.slice(2);
 if (how === 'destroy, under a write') await destroyUnderWrite(path);
-const stalled = await begin(path);
+const stalled = await begin(path, how.endsWith('as one'));
 report({ at: Date.now(), inFlight: stalled.proactor.stats().inFlight });
 await ENDINGS[how]!(stalled);

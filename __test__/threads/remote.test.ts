@@ -54,6 +54,8 @@ onEachAlone('files: every style, writes, errors', {}, async (t, proactor) => {
   t.deepEqual(result['digests'], [digest, digest, digest, digest]);
   t.is(result['size'], content.length);
   t.is(result['mine'], content.subarray(5, 15).toString('hex'));
+  const there = [content.subarray(5, 15), content.subarray(699_995), Buffer.alloc(5), content.subarray(20, 30)];
+  t.deepEqual(result['places'], { bytes: Buffer.concat(there).toString('hex'), lengths: [10, 5, 10] });
   t.is(result['bytesWritten'], 6);
   t.is(result['written'], 'written remotelyabc');
   t.like(result['absent'], { code: 'ENOENT', message: "ENOENT: no such file or directory, open '/nonexistent'" });

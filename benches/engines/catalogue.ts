@@ -122,6 +122,7 @@ export const bun = runtime('bun', []);
 export const deno = runtime('deno', ['run', '--allow-all']);
 
 export const allocator = ritsu('ritsu allocator', 'ritsu-file/allocator');
+export const allocatorMany = ritsu('ritsu allocator, readMany', 'ritsu-file/allocator-many');
 export const allocatorOffloaded = ritsu('ritsu allocator, offloaded', 'ritsu-file/allocator-offloaded');
 export const allocatorUnfenced = ritsu('ritsu allocator, fence off', 'ritsu-file/allocator-unfenced');
 export const submit = ritsu('ritsu submit', 'ritsu-file/submit');

@@ -69,7 +69,7 @@ export interface NativeBinding {
   NativeProactor: new (config: NativeConfig, dispatch: (count: number) => void) => NativeProactor;
 }
 
-export const ABI_VERSION = 3;
+export const ABI_VERSION = 4;
 
 let loaded: NativeBinding | undefined;
 

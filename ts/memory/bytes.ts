@@ -32,6 +32,8 @@ export class Bytes {
   declare address: SenderAddress | undefined;
   /** The datagram was longer than the memory: what did not fit is lost. */
   declare truncated: boolean;
+  /** Of many reads in one (`readMany`): how many bytes each brought. */
+  declare lengths: readonly number[] | undefined;
   /** Called once when the memory leaves this object: for the lease tracer. */
   declare onReleased: (() => void) | undefined;
 
@@ -167,6 +169,6 @@ function viewIn(block: Block, memory: ArrayBuffer, offset: number, length: numbe
 
 // Rarely set: on the prototype, so that most leases do not pay for them. A promise that is resolved looks for `then`: here it
 // ends its search, one object early.
-Object.assign(Bytes.prototype, { copiedInto: undefined, onReleased: undefined, address: undefined, truncated: false });
+Object.assign(Bytes.prototype, { copiedInto: undefined, onReleased: undefined, address: undefined, truncated: false, lengths: undefined });
 // oxlint-disable-next-line unicorn/no-thenable -- it is none: that is what it says
 Object.defineProperty(Bytes.prototype, 'then', { value: undefined });

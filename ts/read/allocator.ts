@@ -3,6 +3,7 @@
  * by `release()`, `using`, or the loop going on.
  */
 import type { Allocator } from '../buffer.js';
+import type { CancelOptions } from '../cancel.js';
 import type { Bytes } from '../memory/bytes.js';
 import { argumentTypeError, checkInteger, checkOptions, closedError } from '../errors.js';
 import { LoanLanding, lend } from '../memory/loan.js';
@@ -12,6 +13,8 @@ import { Failure, LENGTH_MAX } from '../op.js';
 import type { Completion } from '../op.js';
 import { BLOCK_SIZE, BufferPool } from '../memory/pool.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
+import { checkPositions, planOfMany, totalOf } from './many.js';
+import type { Positions } from './many.js';
 import { ChunkIterator } from './read.js';
 import type { AsyncRead, Plan } from './read.js';
 import type { ReadOptions, ReadSource } from './source.js';
@@ -28,6 +31,7 @@ export interface AllocatorOptions {
 
 export class AllocatorReader implements AsyncRead {
   readonly #source: ReadSource;
+  readonly #allocator: BufferPool | Allocator;
   readonly #landing: Landing;
   readonly #readAhead: number;
   /** Reads that iteration has in flight before the consumer asks. */
@@ -42,6 +46,7 @@ export class AllocatorReader implements AsyncRead {
     const { blockSize } = options;
     const size = blockSize === undefined ? undefined : checkInteger('blockSize', blockSize, 1, LENGTH_MAX);
     this.#source = source;
+    this.#allocator = allocator;
     this.#readAhead = checkInteger('readAhead', options.readAhead ?? 2, 0, 64);
     this.#landing = landingOf(source, allocator, size);
   }
@@ -58,6 +63,24 @@ export class AllocatorReader implements AsyncRead {
   read(options?: ReadOptions): Promise<Bytes | null> {
     try {
       return this.#source.read(this.#landing, this.#plan(options)).promise;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * The bytes at many positions, in one memory and by one promise: as fast as a ring is, where the reads are small. The read at
+   * `positions[i]` begins in `data` at `i` times the reader's `blockSize`, and `lengths[i]` says how many bytes it brought; what
+   * it did not fill is zero. Null when none brought any. 1 to 1024 positions; the pool must have a block that holds them all.
+   * @example
+   * const pages = await file.allocator({ blockSize: 4096 }).readMany([0, 81920, 4096]);
+   */
+  readMany(positions: Positions, options?: CancelOptions): Promise<Bytes | null> {
+    try {
+      if (this.#closed) throw closedError('read');
+      const places = { positions: checkPositions(positions), each: this.#landing.length };
+      const plan = planOfMany(this.#source, options);
+      return this.#source.readPlaces!(landingOf(this.#source, this.#allocator, totalOf(places)), places, plan).promise;
     } catch (error) {
       return Promise.reject(error);
     }

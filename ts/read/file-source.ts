@@ -12,6 +12,8 @@ import { Opcode, Operation } from '../op.js';
 import type { Completion, EndOptions, Failure } from '../op.js';
 import type { Proactor } from '../proactor.js';
 import { Stat, isSeekable } from '../stat.js';
+import { ManyRead } from './many.js';
+import type { Places } from './many.js';
 import { planOf } from './read.js';
 import type { Plan } from './read.js';
 import { Sequence } from './source.js';
@@ -86,6 +88,10 @@ export class FileSource implements ReadSource, SequenceHost {
     return this.begin(landing, plan.position, plan, land);
   }
 
+  readPlaces(landing: Landing, places: Places, plan: Plan): Deferred<Bytes | null> {
+    return this.#begin(new ManyRead(places), landing, places.positions[0]!, plan);
+  }
+
   pooled(pool: BufferPool, length: number | undefined): Landing {
     return new PoolLanding(this.host, pool, length ?? pool.usual);
   }
@@ -113,7 +119,10 @@ export class FileSource implements ReadSource, SequenceHost {
     options: CancelOptions | undefined,
     finish: ReadOperation['finish'],
   ): ReadOperation {
-    const operation = new Operation<Bytes | null>(Opcode.READ, finish);
+    return this.#begin(new Operation<Bytes | null>(Opcode.READ, finish), landing, position, options);
+  }
+
+  #begin(operation: ReadOperation, landing: Landing, position: number, options: CancelOptions | undefined): ReadOperation {
     operation.landing = landing;
     operation.descriptor = this.#descriptor;
     if (this.#direct) operation.direct = true;

@@ -10,6 +10,8 @@ import { Failure, LENGTH_MAX } from '../op.js';
 import type { Completion } from '../op.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
 import { BufferPool } from '../memory/pool.js';
+import { checkPositions, lengthOf, planOfMany, shareOf, tellLengths } from './many.js';
+import type { Positions, ReadManyOptions } from './many.js';
 import { ChunkIterator } from './read.js';
 import type { AsyncRead } from './read.js';
 import type { ReadOptions, ReadSource } from './source.js';
@@ -42,12 +44,30 @@ export class HybridReader implements AsyncRead {
    */
   read(into: IoBuffer, options?: ReadOptions): Promise<Bytes | null> {
     try {
-      if (this.#closed) throw closedError('read');
-      if (typeof into?.prepare !== 'function' || typeof into.complete !== 'function') {
-        throw argumentTypeError('into', 'an IoBuffer: an object with prepare() and complete()', into);
-      }
+      this.#check(into);
       const plan = this.#source.plan(options);
       return this.#source.read(landingOf(this.#source, into), plan).promise;
+    } catch (error) {
+      if (into instanceof OwnedBuffer) into.refuse(error);
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Read from many positions into whatever memory the buffer says: each has `length` bytes of it, or an even share, one behind the
+   * other; `lengths` of the `Bytes` says how many each brought. Null when none brought any.
+   * @example
+   * const pages = await file.hybrid().readMany(pooled({ size: 12288 }), [0, 81920, 4096]);
+   */
+  readMany(into: IoBuffer, positions: Positions, options?: ReadManyOptions): Promise<Bytes | null> {
+    try {
+      this.#check(into);
+      const checked = checkPositions(positions);
+      const plan = planOfMany(this.#source, options);
+      const length = lengthOf(options);
+      const landing = landingOf(this.#source, into);
+      const places = { positions: checked, each: length ?? shareOf(landing.length, checked) };
+      return this.#source.readPlaces!(landing, places, plan).promise;
     } catch (error) {
       if (into instanceof OwnedBuffer) into.refuse(error);
       return Promise.reject(error);
@@ -69,6 +89,13 @@ export class HybridReader implements AsyncRead {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #check(into: IoBuffer): void {
+    if (this.#closed) throw closedError('read');
+    if (typeof into?.prepare !== 'function' || typeof into.complete !== 'function') {
+      throw argumentTypeError('into', 'an IoBuffer: an object with prepare() and complete()', into);
+    }
   }
 }
 
@@ -103,6 +130,7 @@ class TellingLanding implements Landing {
   land(operation: ReadOperation, completion: Completion): Bytes | null | Failure {
     const outcome = this.#inner.land(operation, completion);
     if (outcome instanceof Failure) return outcome; // told by `restore`
+    tellLengths(operation, outcome);
     try {
       this.#into.complete(outcome);
     } catch (error) {

@@ -15,6 +15,7 @@ import { Fifo } from '../fifo.js';
 import { Failure } from '../op.js';
 import type { Completion, EndOptions, Operation } from '../op.js';
 import type { LoanHost } from '../memory/loan.js';
+import type { Places } from './many.js';
 import type { Plan } from './read.js';
 import type { BufferPool } from '../memory/pool.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
@@ -35,6 +36,8 @@ export interface ReadSource {
   pooled(pool: BufferPool, length: number | undefined): Landing;
   /** Start a read into the landing's memory. */
   read(landing: Landing, plan: Plan): Deferred<Bytes | null>;
+  /** Start many as one; streams cannot. */
+  readPlaces?(landing: Landing, places: Places, plan: Plan): Deferred<Bytes | null>;
   /** Start a sequential read whose result is not yet anybody's; `claim()` makes it so, `drop` gives it up. */
   prefetch(landing: Landing): Deferred<Bytes | null>;
   claim(read: Deferred<Bytes | null>): void;

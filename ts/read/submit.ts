@@ -9,8 +9,10 @@ import { RitsuError, checkInteger, checkOptions, closedError } from '../errors.j
 import { Fifo } from '../fifo.js';
 import { LoanLanding, allocate, lend } from '../memory/loan.js';
 import type { Block, Keeper, Memory } from '../memory/block.js';
-import { stamp, viewOf } from '../memory/block.js';
+import { inspect, stamp, viewOf } from '../memory/block.js';
 import { LENGTH_MAX } from '../op.js';
+import { checkPositions, lengthOf, planOfMany, shareOf, totalOf } from './many.js';
+import type { Positions, ReadManyOptions } from './many.js';
 import { ChunkIterator } from './read.js';
 import type { AsyncRead } from './read.js';
 import type { ReadOptions, ReadSource } from './source.js';
@@ -59,6 +61,24 @@ export class SubmitReader implements AsyncRead, Keeper {
   submit(buffer: Memory, options?: SubmitOptions): void {
     if (this.#closed) throw closedError('read');
     this.#submit(buffer, options, undefined);
+  }
+
+  /**
+   * Hand the buffer to the kernel, to be filled from many positions at once: each has `length` bytes of it, or an even share. The
+   * `Bytes` that `poll` gives is all of them, one behind the other; its `lengths` says how many bytes each brought.
+   * @example
+   * reader.submitMany(buffer, [0, 81920, 4096], { length: 4096 });
+   * const { data, lengths } = await reader.poll();
+   */
+  submitMany(buffer: Memory, positions: Positions, options?: ReadManyOptions): void {
+    if (this.#closed) throw closedError('read');
+    const { host } = this.#source;
+    const checked = checkPositions(positions);
+    const plan = planOfMany(this.#source, options);
+    const each = lengthOf(options) ?? shareOf(inspect('buffer', buffer).length, checked);
+    const places = { positions: checked, each };
+    const landing = new LoanLanding(host, lend(host, buffer, totalOf(places)), undefined);
+    this.#submitted.push(this.#source.readPlaces!(landing, places, plan));
   }
 
   /** The oldest submitted buffer, when it is filled: of length 0 at the end of the file. `take()` makes it yours again. */

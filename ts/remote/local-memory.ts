@@ -2,7 +2,7 @@
 import type { ClassLayout } from '../backend/backend.js';
 import { BlockTable } from '../backend/node/blocks.js';
 import type { Block } from '../memory/block.js';
-import { NONE, Opcode } from '../op.js';
+import { NONE, Opcode, SHARES } from '../op.js';
 import type { Operation } from '../op.js';
 import { headLength } from './record.js';
 
@@ -57,9 +57,10 @@ export abstract class LocalMemory {
   protected lendOut(operation: Operation<unknown>): Uint8Array | undefined | number {
     const { opcode, block, offset, length } = operation;
     if (isRead(operation) || opcode === Opcode.WRITE || opcode === Opcode.SEND) {
-      const view = this.blocks.view(block?.id ?? NONE, offset, length);
+      const shares = (operation.options & SHARES) !== 0;
+      const view = this.blocks.view(block?.id ?? NONE, offset, length, shares);
       if (typeof view === 'number') return view;
-      this.blocks.take(block!.id);
+      this.blocks.take(block!.id, shares);
       return isRead(operation) ? undefined : view.slice();
     }
     return opcode === Opcode.WRITEV || opcode === Opcode.SEND_MESSAGE ? this.#gather(operation) : undefined;

@@ -15,7 +15,7 @@ use ritsu::{BlockId, Detail, Fault, FileStatus, Op, OpOptions, Outcome, Token};
 pub use address::{decode_address, encode_address};
 
 /// Grows with every change of this file that the other side would notice.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Header: words, then counters.
 pub const HEADER_BYTES: usize = 512;
@@ -119,6 +119,8 @@ pub const FLAG_REFUSED: u32 = 4;
 pub const OPTION_UNREF: u32 = 1;
 /// Option bit: hand the op to a kernel worker at once.
 pub const OPTION_ASYNC: u32 = 2;
+/// Option bit: the op has a range of its block, others that say so have the rest.
+pub const OPTION_SHARES: u32 = 4;
 /// Flag of ops that may bring many completions.
 pub const MULTISHOT: u32 = 1;
 /// Flag of a send: go on until all is sent.
@@ -349,14 +351,14 @@ pub fn decode(record: &SubmissionRecord, argument: &dyn Fn(usize, usize) -> Vec<
         let group = u16::try_from(record.target).unwrap_or(u16::MAX);
         return Ok(Request::Provide { group, block: BlockId(record.block) });
     }
-    if record.options & !(OPTION_UNREF | OPTION_ASYNC) != 0 {
+    if record.options & !(OPTION_UNREF | OPTION_ASYNC | OPTION_SHARES) != 0 {
         return Err(Refusal { token: token(record), result: fault::ARGUMENT });
     }
     match decode::operation(opcode, record, argument) {
         Some(op) => Ok(Request::Submit {
             token: token(record),
             op,
-            options: OpOptions { asynchronous: record.options & OPTION_ASYNC != 0 },
+            options: OpOptions { asynchronous: record.options & OPTION_ASYNC != 0, shares: record.options & OPTION_SHARES != 0 },
             referenced: record.options & OPTION_UNREF == 0,
         }),
         None => Err(Refusal { token: token(record), result: fault::ARGUMENT }),

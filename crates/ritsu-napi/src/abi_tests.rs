@@ -169,7 +169,7 @@ fn records_of_the_wrong_shape_are_refused() {
         (SubmissionRecord { argument_length: 12 * 1025, ..record(Opcode::Readv) }, fault::ARGUMENT),
         (SubmissionRecord { target: 65_536, ..record(Opcode::ReadSelect) }, fault::ARGUMENT),
         (SubmissionRecord { flags: 2, ..record(Opcode::Statx) }, fault::ARGUMENT),
-        (SubmissionRecord { options: 4, ..record(Opcode::Fsync) }, fault::ARGUMENT),
+        (SubmissionRecord { options: 8, ..record(Opcode::Fsync) }, fault::ARGUMENT),
         (SubmissionRecord { opcode: 28, ..record(Opcode::Nop) }, fault::OPCODE),
         (SubmissionRecord { flags: 2, ..record(Opcode::Accept) }, fault::ARGUMENT),
         (SubmissionRecord { flags: 4, ..record(Opcode::Send) }, fault::ARGUMENT),
@@ -190,7 +190,10 @@ fn options_and_cancels() {
     let record_unref = SubmissionRecord { options: OPTION_UNREF | OPTION_ASYNC, ..record(Opcode::Fsync) };
     let Ok(Request::Submit { options, referenced, .. }) = decode(&record_unref, &no_argument) else { panic!("refused") };
     assert!(options.asynchronous);
-    assert!(!referenced);
+    assert!(!referenced && !options.shares);
+    let sharing = SubmissionRecord { options: OPTION_SHARES, ..record(Opcode::Read) };
+    let Ok(Request::Submit { options, .. }) = decode(&sharing, &no_argument) else { panic!("refused") };
+    assert!(options.shares && !options.asynchronous);
 
     let cancel = SubmissionRecord { target: 11, options: 12, ..record(Opcode::Cancel) };
     assert_eq!(decode(&cancel, &no_argument), Ok(Request::Cancel(Token { slot: 11, generation: 12 })));
@@ -342,7 +345,7 @@ proptest! {
             argument_offset: if small { argument_offset % 1024 } else { argument_offset },
             argument_length: if small { argument_length % 1200 / 12 * 12 } else { argument_length },
             target: if small { target % 65_536 } else { target },
-            options: if small { options % 4 } else { options },
+            options: if small { options % 8 } else { options },
         };
         let argument = |offset: usize, length: usize| {
             assert!(offset + length <= ARGUMENT_BYTES);

@@ -134,10 +134,11 @@ impl Memory {
 
     /// Gives the op in `slot` all that it names, or nothing.
     #[inline]
-    pub(crate) fn claim(&mut self, op: &Op, slot: u32, ring: &Ring) -> Result<(), Fault> {
+    pub(crate) fn claim(&mut self, op: &Op, slot: u32, shares: bool, ring: &Ring) -> Result<(), Fault> {
         let parts = op.parts();
         for (index, range) in parts.iter().enumerate() {
-            if let Err(fault) = self.blocks.lend(*range, slot) {
+            let lent = if shares { self.blocks.share(*range) } else { self.blocks.lend(*range, slot) };
+            if let Err(fault) = lent {
                 for lent in &parts[..index] {
                     self.give_back(lent.block, slot);
                 }

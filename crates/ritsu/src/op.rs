@@ -271,6 +271,9 @@ pub struct OpOptions {
     /// Hand the op to a kernel worker at once (`IOSQE_ASYNC`) instead of trying it inline first: a large cached read does not hold the
     /// thread up.
     pub asynchronous: bool,
+    /// The op has its block together with others that say the same, each a range of it; the block comes back with the last of them. For
+    /// [`Op::Read`] and [`Op::ReadFixed`] only.
+    pub shares: bool,
 }
 
 impl Op {
@@ -345,6 +348,12 @@ impl Op {
             | Self::WriteFixed { position, .. } => position.check(),
             _ => Ok(()),
         }
+    }
+
+    /// Whether it may share its block with other ops.
+    #[inline]
+    pub(crate) fn may_share(&self) -> bool {
+        matches!(self, Self::Read { .. } | Self::ReadFixed { .. })
     }
 }
 

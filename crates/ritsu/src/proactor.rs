@@ -157,7 +157,7 @@ impl Proactor {
     /// The op comes back with the reason, and nothing has changed.
     #[inline]
     pub fn submit(&mut self, token: Token, mut op: Op, options: OpOptions) -> Result<(), SubmitError> {
-        match self.admit(token, &op) {
+        match self.admit(token, &op, options) {
             Ok(Admitted { file, lifecycle, scratch }) => {
                 op.make_do(&self.capability);
                 self.slots.occupy(token, InFlight { op, file, options, scratch, cancels: 0 }, lifecycle);
@@ -285,12 +285,15 @@ impl Proactor {
 
     /// Checks an op and takes what it names, or makes the socket that it asks for.
     #[inline]
-    fn admit(&mut self, token: Token, op: &Op) -> Result<Admitted, Fault> {
+    fn admit(&mut self, token: Token, op: &Op, options: OpOptions) -> Result<Admitted, Fault> {
         if self.closed {
             return Err(Fault::Closed);
         }
         self.slots.check(token)?;
         op.check()?;
+        if options.shares && !op.may_share() {
+            return Err(Fault::Argument);
+        }
         if let Op::ReadSelect { .. } | Op::ReceiveSelect { .. } = op
             && !self.capability.buffer_select
         {
@@ -312,7 +315,7 @@ impl Proactor {
         if let Some(result) = now {
             return Ok(Admitted { file: integer, lifecycle: Lifecycle::Ready(result), scratch: Scratch::None });
         }
-        if let Err(fault) = self.memory.claim(op, token.slot, &self.ring) {
+        if let Err(fault) = self.memory.claim(op, token.slot, options.shares, &self.ring) {
             let close = self.descriptors.release(descriptor);
             debug_assert_eq!(close, None, "no close can have come between");
             return Err(fault);

@@ -3,7 +3,7 @@
  * the numbers for breaking them, are the ones by which the boundary checks records.
  */
 import fs from 'node:fs';
-import { NONE, Opcode } from '../../op.js';
+import { NONE, Opcode, SHARES } from '../../op.js';
 import { FAULT_BLOCK, FAULT_RANGE } from './blocks.js';
 import type { BlockTable } from './blocks.js';
 import type { Call } from './call.js';
@@ -156,13 +156,14 @@ function takeParts(call: Call, tables: Tables, argument: Uint8Array | undefined)
 }
 
 function takeRanges(call: Call, blocks: BlockTable, ranges: readonly (readonly [number, number, number])[]): number {
+  const shares = (call.operation.options & SHARES) !== 0;
   for (const [id, offset, length] of ranges) {
-    const view = blocks.view(id, offset, length);
+    const view = blocks.view(id, offset, length, shares);
     if (view === FAULT_BLOCK || view === FAULT_RANGE) return view;
     call.views.push(view as Uint8Array);
   }
   call.blocks = ranges.map(([id]) => id);
-  for (const id of call.blocks) blocks.take(id);
+  for (const id of call.blocks) blocks.take(id, shares);
   return 0;
 }
 
