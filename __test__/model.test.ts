@@ -4,8 +4,8 @@
  */
 import * as fs from 'node:fs';
 import * as fc from 'fast-check';
-import { alloc, open } from 'ritsu';
-import type { File, FileWriter, Proactor } from 'ritsu';
+import { alloc, open, owned } from 'ritsu';
+import type { Bytes, File, FileWriter, Proactor } from 'ritsu';
 import { onEachAlone } from './support/backends.ts';
 import { freshPath, randomBytes } from './support/files.ts';
 import { STYLES } from './support/styles.ts';
@@ -64,21 +64,27 @@ class Real {
 
 type Command = fc.AsyncCommand<Model, Real, true>;
 
+/** Of use in every state. */
+class Always {
+  async check(): Promise<boolean> {
+    return true;
+  }
+}
+
 function same(actual: Uint8Array | null, expected: Uint8Array, what: string): void {
   const shown = actual ?? Buffer.alloc(0);
   if (Buffer.compare(shown, expected) !== 0) throw new Error(`${what}: ${shown.length} bytes, not ${expected.length}, or others`);
 }
 
-class ReadCommand implements Command {
+class ReadCommand extends Always implements Command {
   readonly #style: number;
   readonly #position: number | undefined;
 
   constructor(style: number, position: number | undefined) {
+    super();
     this.#style = style;
     this.#position = position;
   }
-
-  check = async (): Promise<boolean> => true;
 
   async run(model: Model, real: Real): Promise<void> {
     const position = this.#position;
@@ -93,14 +99,13 @@ class ReadCommand implements Command {
 }
 
 /** Several sequential reads at once, each of another style. */
-class ReadTogetherCommand implements Command {
+class ReadTogetherCommand extends Always implements Command {
   readonly #styles: readonly number[];
 
   constructor(styles: readonly number[]) {
+    super();
     this.#styles = styles;
   }
-
-  check = async (): Promise<boolean> => true;
 
   async run(model: Model, real: Real): Promise<void> {
     const chunks = await Promise.all(this.#styles.map((style) => real.readers[style]!()));
@@ -116,20 +121,55 @@ class ReadTogetherCommand implements Command {
   }
 }
 
+/** Many positions by one read, in one of the three styles. */
+class ReadManyCommand extends Always implements Command {
+  readonly #style: number;
+  readonly #positions: readonly number[];
+
+  constructor(style: number, positions: readonly number[]) {
+    super();
+    this.#style = style;
+    this.#positions = positions;
+  }
+
+  async run(model: Model, real: Real): Promise<void> {
+    const places = this.#positions.map((position) => model.read(position, BLOCK));
+    const bytes = await this.#read(real);
+    const isNothing = places.every(({ length }) => length === 0);
+    const expected = Buffer.concat(isNothing ? [] : places.map((place) => Buffer.concat([place], BLOCK)));
+    same(bytes?.data ?? null, expected, this.toString());
+    const lengths = places.map(({ length }) => length).join(' ');
+    if (bytes !== null && bytes.lengths!.join(' ') !== lengths) throw new Error(`${this.toString()}: not ${lengths}`);
+    bytes?.release();
+  }
+
+  toString(): string {
+    return `readMany(${this.#style}, ${this.#positions.join(' ')})`;
+  }
+
+  #read({ file, proactor }: Real): Promise<Bytes | null> {
+    if (this.#style === 0) return file!.allocator({ blockSize: BLOCK }).readMany(this.#positions);
+    const memory = alloc(this.#positions.length * BLOCK, { proactor });
+    if (this.#style === 1) return file!.hybrid().readMany(owned(memory), this.#positions);
+    const reader = file!.submitter();
+    reader.submitMany(memory, this.#positions);
+    return reader.poll();
+  }
+}
+
 type How = 'write' | 'writeAll' | 'owned' | 'pushed';
 
-class WriteCommand implements Command {
+class WriteCommand extends Always implements Command {
   readonly #how: How;
   readonly #length: number;
   readonly #position: number | undefined;
 
   constructor(how: How, length: number, position: number | undefined) {
+    super();
     this.#how = how;
     this.#length = length;
     this.#position = position;
   }
-
-  check = async (): Promise<boolean> => true;
 
   async run(model: Model, real: Real): Promise<void> {
     const data = randomBytes(this.#length, this.#length + 7);
@@ -158,14 +198,13 @@ class WriteCommand implements Command {
   }
 }
 
-class TruncateCommand implements Command {
+class TruncateCommand extends Always implements Command {
   readonly #length: number;
 
   constructor(length: number) {
+    super();
     this.#length = length;
   }
-
-  check = async (): Promise<boolean> => true;
 
   async run(model: Model, real: Real): Promise<void> {
     fs.ftruncateSync(model.fd, this.#length);
@@ -177,9 +216,7 @@ class TruncateCommand implements Command {
   }
 }
 
-class SyncCommand implements Command {
-  check = async (): Promise<boolean> => true;
-
+class SyncCommand extends Always implements Command {
   async run(_model: Model, real: Real): Promise<void> {
     await Promise.all([real.file!.sync(), real.file!.datasync()]);
   }
@@ -189,9 +226,7 @@ class SyncCommand implements Command {
   }
 }
 
-class StatCommand implements Command {
-  check = async (): Promise<boolean> => true;
-
+class StatCommand extends Always implements Command {
   async run(model: Model, real: Real): Promise<void> {
     const [ours, theirs] = [await real.file!.stat(), fs.fstatSync(model.fd)];
     if (ours.size !== theirs.size || ours.mode !== theirs.mode) throw new Error(`size ${ours.size}, not ${theirs.size}`);
@@ -202,9 +237,7 @@ class StatCommand implements Command {
   }
 }
 
-class ReopenCommand implements Command {
-  check = async (): Promise<boolean> => true;
-
+class ReopenCommand extends Always implements Command {
   async run(model: Model, real: Real): Promise<void> {
     model.reopen();
     await real.open('r+');
@@ -227,6 +260,7 @@ const styles = fc.nat(STYLES.length - 1);
 const commands = fc.commands<Model, Real, true>(
   [
     fc.tuple(styles, maybePlace).map(([style, position]) => new ReadCommand(style, position)),
+    fc.tuple(fc.nat(2), fc.array(places, { minLength: 1, maxLength: 6 })).map(([style, all]) => new ReadManyCommand(style, all)),
     fc.array(styles, { minLength: 2, maxLength: 5 }).map((all) => new ReadTogetherCommand(all)),
     fc
       .tuple(fc.constantFrom<How>('write', 'writeAll', 'owned', 'pushed'), fc.integer({ min: 2, max: 3 * BLOCK }), maybePlace)
