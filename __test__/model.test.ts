@@ -93,7 +93,7 @@ class ReadCommand extends Always implements Command {
     same(await real.readers[this.#style]!(position === undefined ? {} : { position }), expected, this.toString());
   }
 
-  toString(): string {
+  override toString(): string {
     return `read(${STYLES[this.#style]!.name}, ${this.#position ?? 'on'})`;
   }
 }
@@ -116,7 +116,7 @@ class ReadTogetherCommand extends Always implements Command {
     }
   }
 
-  toString(): string {
+  override toString(): string {
     return `readTogether(${this.#styles.map((style) => STYLES[style]!.name).join(' + ')})`;
   }
 }
@@ -143,7 +143,7 @@ class ReadManyCommand extends Always implements Command {
     bytes?.release();
   }
 
-  toString(): string {
+  override toString(): string {
     return `readMany(${this.#style}, ${this.#positions.join(' ')})`;
   }
 
@@ -180,7 +180,7 @@ class WriteCommand extends Always implements Command {
     if (bytesWritten !== data.length || rest.length !== 0) throw new Error(`${this.toString()}: ${bytesWritten} written`);
   }
 
-  toString(): string {
+  override toString(): string {
     return `write(${this.#how}, ${this.#length} bytes, ${this.#position ?? 'on'})`;
   }
 
@@ -211,7 +211,7 @@ class TruncateCommand extends Always implements Command {
     await real.file!.truncate(this.#length);
   }
 
-  toString(): string {
+  override toString(): string {
     return `truncate(${this.#length})`;
   }
 }
@@ -221,7 +221,7 @@ class SyncCommand extends Always implements Command {
     await Promise.all([real.file!.sync(), real.file!.datasync()]);
   }
 
-  toString(): string {
+  override toString(): string {
     return 'sync()';
   }
 }
@@ -232,7 +232,7 @@ class StatCommand extends Always implements Command {
     if (ours.size !== theirs.size || ours.mode !== theirs.mode) throw new Error(`size ${ours.size}, not ${theirs.size}`);
   }
 
-  toString(): string {
+  override toString(): string {
     return 'stat()';
   }
 }
@@ -243,7 +243,7 @@ class ReopenCommand extends Always implements Command {
     await real.open('r+');
   }
 
-  toString(): string {
+  override toString(): string {
     return 'reopen()';
   }
 }

@@ -21,6 +21,7 @@ const AT_RANDOM = [
   'ritsu submit',
   'ritsu hybrid pooled',
   'ritsu hybrid owned',
+  'ritsu readMany',
 ];
 
 function sha256(bytes: Uint8Array): string {

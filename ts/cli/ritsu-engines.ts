@@ -1,5 +1,5 @@
 /** ritsu's three styles as its users write them, with the fence on. */
-import { alloc, open, owned, pooled } from '../index.js';
+import { Proactor, alloc, open, owned, pooled } from '../index.js';
 import type { AsyncRead, Bytes, File, Style } from '../index.js';
 import { inLanes } from './engine.js';
 import type { RandomEngine, SequentialEngine } from './engine.js';
@@ -40,6 +40,43 @@ const randomAllocator = random('ritsu allocator', 'allocator', (file, { blockSiz
   const reader = file.allocator({ blockSize });
   return (meter) => inLanes(meter, depth, () => lentLane(meter, blockSize, (position) => reader.read({ position })));
 });
+
+/** All that is outstanding by one promise, or by a few where that is more than a block of the pool holds. */
+const randomMany = random('ritsu readMany', 'allocator', (file, { blockSize, depth }) => {
+  const reader = file.allocator({ blockSize });
+  const most = Math.max(1, Math.min(depth, Math.floor(Proactor.current().pool.largest / blockSize)));
+  return (meter) =>
+    inLanes(meter, Math.ceil(depth / most), async () => {
+      const blocks: number[] = [];
+      for (;;) {
+        const started = drawMany(meter, blocks, most);
+        if (blocks.length === 0) return;
+        const bytes = await reader.readMany(blocks.map((block) => block * blockSize));
+        if (bytes === null) throw new Error(`no bytes at ${blocks[0]! * blockSize}, before the file's end`);
+        try {
+          for (const [index, block] of blocks.entries()) {
+            const length = bytes.lengths![index]!;
+            meter.finish(started[index]!, bytes.data.subarray(index * blockSize, index * blockSize + length), length, block);
+          }
+        } finally {
+          bytes.release();
+        }
+      }
+    });
+});
+
+/** Draw the next blocks, at most so many; when each was begun. */
+function drawMany(meter: RandomMeter, blocks: number[], most: number): number[] {
+  blocks.length = 0;
+  const started: number[] = [];
+  while (blocks.length < most) {
+    const block = meter.next();
+    if (block < 0) break;
+    blocks.push(block);
+    started.push(meter.start());
+  }
+  return started;
+}
 
 /** One reader with all the reads outstanding; they come back in the order of submission. */
 const randomSubmit = random('ritsu submit', 'submit', (file, { blockSize, depth }) => {
@@ -145,5 +182,5 @@ const sequentialHybrid = sequential('ritsu hybrid pooled', 'hybrid', (file, { bl
   iterate(file.hybrid({ into: pooled({ size: blockSize }) }), meter),
 );
 
-export const ritsuRandom: readonly RandomEngine[] = [randomAllocator, randomSubmit, randomPooled, randomOwned];
+export const ritsuRandom: readonly RandomEngine[] = [randomAllocator, randomSubmit, randomPooled, randomOwned, randomMany];
 export const ritsuSequential: readonly SequentialEngine[] = [sequentialAllocator, sequentialSubmit, sequentialHybrid];
