@@ -211,7 +211,8 @@ for (const [name, make] of SHARED) {
   onEachAlone(`S10: never lent, but copied and counted: ${name}`, {}, (t, proactor) => isCopied(t, proactor, make()));
 }
 
-// Red without the question of `isMovable` whether memory is resizable (ts/memory/block.ts), and without `tryMove` in `moveIn`.
+// Red without the question of `isMovable` whether memory is resizable (ts/memory/block.ts), without `tryMove` in `moveIn`, and
+// where `data` of copied bytes (ts/memory/bytes.ts) throws if the memory is not there any more.
 onEachAlone('S4: memory that shrinks or grows while a read is out: no byte lands elsewhere', {}, async (t, proactor) => {
   const file = await open(fileOf(CONTENT), { proactor });
   const memory = new ArrayBuffer(10_000, { maxByteLength: 20_000 });
@@ -222,6 +223,9 @@ onEachAlone('S4: memory that shrinks or grows while a read is out: no byte lands
   const reading = fill(file, new Uint8Array(wasm.buffer), { position: 0 });
   wasm.grow(5);
   sameBytes(t, (await reading).data, CONTENT);
+  const seenLate = await fill(file, new Uint8Array(memory, 0, 100), { position: 0 });
+  memory.resize(10);
+  t.deepEqual([seenLate.length, seenLate.data.length, seenLate.length], [100, 0, 0]);
 });
 
 onEach('a transfer that somebody replaced later does not open the fence', async (t, proactor) => {

@@ -56,7 +56,7 @@ export function limit(
   { signal, timeout }: CancelOptions,
   end: (cause: 'abort' | 'timeout', reason: unknown) => void,
   timers: Timers = systemTimers,
-): (ending: Ending) => void {
+): Stop {
   if (signal?.aborted) {
     end('abort', signal.reason);
     return () => {};
@@ -70,6 +70,25 @@ export function limit(
     signal?.removeEventListener('abort', onAbort);
     leave?.(ending);
   };
+}
+
+/** What `limit` gives: to be called when the work has ended. */
+export type Stop = (ending: Ending) => void;
+
+const joined = new WeakMap<Stop, Stop[]>();
+
+/** Both in one. Of many it makes a list: work may be given one more limit in each round of a loop. */
+export function alsoStop(first: Stop | undefined, second: Stop): Stop {
+  if (first === undefined) return second;
+  const known = joined.get(first);
+  if (known !== undefined) {
+    known.push(second);
+    return first;
+  }
+  const stops = [first, second];
+  const all = (ending: Ending): void => stops.forEach((stop) => stop(ending));
+  joined.set(all, stops);
+  return all;
 }
 
 /** The error for work that its limits ended before it had begun anything. */

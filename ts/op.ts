@@ -9,8 +9,8 @@
 import { Deferred } from './deferred.js';
 import type { Block } from './memory/block.js';
 import type { Landing, ReadOperation } from './memory/size-class.js';
-import { abandon, limit } from './cancel.js';
-import type { CancelCause, CancelOptions, Ending } from './cancel.js';
+import { abandon, alsoStop, limit } from './cancel.js';
+import type { CancelCause, CancelOptions, Ending, Stop } from './cancel.js';
 import { abortError, closedError, systemError, timeoutError } from './errors.js';
 import type { Endpoint } from './errors.js';
 import type { Timers } from './timers.js';
@@ -174,7 +174,7 @@ export class Operation<T> extends Deferred<T> {
   declare fellows: readonly unknown[] | undefined;
   /** Whose promise the caller has, where it is not this operation's. */
   declare front: Deferred<unknown> | undefined;
-  declare private unwatch: ((ending: Ending) => void) | undefined;
+  declare private unwatch: Stop | undefined;
 
   constructor(opcode: number, finish: Finish<T>) {
     super();
@@ -239,13 +239,8 @@ export class Operation<T> extends Deferred<T> {
 
   /** Ask `cancel` to end this operation when the signal aborts or the deadline passes. */
   watch(options: CancelOptions, cancel: (operation: Operation<T>, cause: CancelCause) => void, timers?: Timers): void {
-    const before = this.unwatch;
     const stop = limit(options, (cause, reason) => this.end(cause, { reason, prompt: options.prompt }, cancel), timers);
-    if (this.settled) return;
-    this.unwatch = (ending) => {
-      before?.(ending);
-      stop(ending);
-    };
+    if (!this.settled) this.unwatch = alsoStop(this.unwatch, stop);
   }
 
   /** Ask `cancel` to end this operation now, for this reason. */

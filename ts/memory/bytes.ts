@@ -20,7 +20,7 @@ const EMPTY = Buffer.alloc(0);
 
 export class Bytes {
   /** Undefined until it is asked for. */
-  #data: Buffer | undefined;
+  #data: Buffer | undefined = undefined;
   #memory: ArrayBuffer | undefined;
   #block: Block | undefined;
   #offset: number;
@@ -38,8 +38,7 @@ export class Bytes {
   declare onReleased: (() => void) | undefined;
 
   /** Used by the readers; a program gets its Bytes from a read. */
-  constructor(data: Buffer | undefined, memory: ArrayBuffer | undefined, block: Block | undefined, offset: number, length: number) {
-    this.#data = data;
+  constructor(memory: ArrayBuffer | undefined, block: Block | undefined, offset: number, length: number) {
     this.#memory = memory;
     this.#block = block;
     this.#offset = offset;
@@ -48,19 +47,19 @@ export class Bytes {
 
   /** No bytes, and no memory. */
   static empty(): Bytes {
-    return new Bytes(EMPTY, undefined, undefined, 0, 0);
+    return new Bytes(undefined, undefined, 0, 0);
   }
 
   /** Lend `length` bytes of a block, whose memory leaves the library for the holder of this object. */
   static lend(block: Block, offset: number, length: number): Bytes {
     const memory = block.memory!;
     block.memory = undefined;
-    return new Bytes(undefined, memory, block, offset, length);
+    return new Bytes(memory, block, offset, length);
   }
 
   /** Bytes that were copied into memory of the caller's that cannot be moved. */
   static copied(whole: Buffer, length: number): Bytes {
-    const bytes = new Bytes(whole.subarray(0, length), undefined, undefined, 0, length);
+    const bytes = new Bytes(undefined, undefined, whole.byteOffset, length);
     bytes.copiedInto = whole;
     return bytes;
   }
@@ -77,6 +76,11 @@ export class Bytes {
 
   get released(): boolean {
     return this.#released;
+  }
+
+  /** Somebody has looked at `data`, or the memory has left this object: by `release`, `take`, a write. */
+  get touched(): boolean {
+    return this.#data !== undefined;
   }
 
   /**
@@ -142,12 +146,22 @@ export class Bytes {
   }
 
   #show(): Buffer {
-    const block = this.#block!;
+    const block = this.#block;
+    if (block === undefined) return (this.#data = this.#showCopied());
     const memory = this.#memory!;
     const isReusable = !block.fence && this.#length === memory.byteLength;
     const data = isReusable ? (block.whole ??= viewIn(block, memory, 0, this.#length)) : viewIn(block, memory, this.#offset, this.#length);
     this.#data = data;
     return data;
+  }
+
+  #showCopied(): Buffer {
+    if (this.copiedInto === undefined) return EMPTY;
+    try {
+      return viewOf(this.copiedInto.buffer as ArrayBuffer, this.#offset, this.#length);
+    } catch {
+      return EMPTY; // the caller's memory shrank or went away since
+    }
   }
 
   #end(): ArrayBuffer | undefined {

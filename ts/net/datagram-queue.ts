@@ -8,14 +8,18 @@
  *
  * A *batch* is a read that, once it has its datagram, asks for more and gives up at once what did not come.
  *
+ * A datagram that came for a read whose promise had been rejected, or that was given back, is *kept*: a copy of it is the
+ * next read's, before the kernel is asked.
+ *
  * Nothing here refers to the `UdpSocket`, but for reads in flight: one that the program forgot is collected and closed.
  */
 import type { CancelOptions } from '../cancel.js';
 import type { Deferred } from '../deferred.js';
 import { Fifo } from '../fifo.js';
 import { Bytes } from '../memory/bytes.js';
+import type { SenderAddress } from '../memory/bytes.js';
 import type { Landing } from '../memory/size-class.js';
-import { Failure, Opcode, Operation, UNREF } from '../op.js';
+import { Failure, NONE, Opcode, Operation, UNREF } from '../op.js';
 import type { Completion } from '../op.js';
 import type { Proactor, Resident } from '../proactor.js';
 import { closeDescriptor, isBeingClosed } from '../unclosed.js';
@@ -24,6 +28,19 @@ import { decodeInternet } from './address.js';
 import type { InternetAddress } from './address.js';
 import type { Opened } from './opened.js';
 
+/** A datagram that waits for the next read. */
+interface Kept {
+  readonly data: Uint8Array;
+  readonly address: SenderAddress | undefined;
+  readonly truncated: boolean;
+}
+
+/** The completion of a read that a kept one answers; read at once. */
+const answer: Completion = { slot: -1, generation: 0, result: 0, flags: 0, block: NONE, extra: 0, value: 0 };
+
+function land(operation: Operation<Bytes | null>, completion: Completion): Bytes | Failure {
+  return (operation as DatagramRead).queue.land(operation, completion);
+}
 
 /** One read, from its call to its datagram. */
 export class DatagramRead extends Operation<Bytes | null> {
@@ -33,15 +50,27 @@ export class DatagramRead extends Operation<Bytes | null> {
   batch: Deferred<Bytes[]> | undefined = undefined;
   /** What must not be collected while it is in flight. */
   readonly owner: object;
+  readonly queue: DatagramQueue;
 
   constructor(queue: DatagramQueue, landing: Landing, owner: object) {
-    super(Opcode.RECEIVE_MESSAGE, (operation, completion) => queue.land(operation, completion));
+    super(Opcode.RECEIVE_MESSAGE, land);
+    this.queue = queue;
     this.owner = owner;
     this.landing = landing;
     this.length = landing.length;
     this.descriptor = queue.descriptor;
     this.ownBlock = true;
     if (!queue.keepsAlive) this.options = UNREF;
+  }
+
+  /** It has its memory. */
+  override launch(host: Proactor): void {
+    if (!this.queue.answer(this)) super.launch(host);
+  }
+
+  override complete(completion: Completion): void {
+    if (this.abandoned && completion.result >= 0) this.queue.keep(this, completion);
+    super.complete(completion);
   }
 }
 
@@ -51,6 +80,10 @@ export class DatagramQueue implements Unclosed, Resident {
   readonly fd: number;
   keepsAlive = true;
   readonly #queue = new Fifo<DatagramRead>();
+  /** The first of them is the next read's. */
+  readonly #kept: Kept[] = [];
+  /** The one that a read is being answered with. */
+  #answering: Kept | undefined = undefined;
   /** The first read; it has left the queue. */
   #current: DatagramRead | undefined = undefined;
   /** Who sent the last datagram: most come from one peer. */
@@ -88,9 +121,41 @@ export class DatagramQueue implements Unclosed, Resident {
     const outcome = operation.landing!.land(operation, completion);
     if (outcome instanceof Failure) return outcome;
     const bytes = outcome ?? Bytes.empty();
-    bytes.address = this.#senderOf(this.host.backend.messageAddress(completion));
+    const kept = this.#answering;
+    bytes.address = kept === undefined ? this.#senderOf(this.host.backend.messageAddress(completion)) : kept.address;
     if (completion.value === 1) bytes.truncated = true;
     return bytes;
+  }
+
+  /** Answer a read that has its memory with a datagram that was kept; whether there was one. */
+  answer(read: DatagramRead): boolean {
+    const kept = this.#kept.shift();
+    if (kept === undefined) return false;
+    const length = Math.min(kept.data.length, read.length);
+    new Uint8Array(read.block!.memory!, read.offset, length).set(kept.data.subarray(0, length));
+    answer.result = length;
+    answer.value = kept.truncated || length < kept.data.length ? 1 : 0;
+    this.#answering = kept;
+    try {
+      read.complete(answer);
+    } finally {
+      this.#answering = undefined;
+    }
+    return true;
+  }
+
+  /** The read's promise was rejected before its datagram came. */
+  keep({ block, offset }: DatagramRead, completion: Completion): void {
+    const data = new Uint8Array(block!.memory!, offset, completion.result).slice();
+    const address = this.#senderOf(this.host.backend.messageAddress(completion));
+    this.#kept.push({ data, address, truncated: completion.value === 1 });
+  }
+
+  /** The next read's is this one, a datagram that nobody has touched; false where there will be no next read. */
+  prepend({ data, address, truncated }: Bytes): boolean {
+    if (!this.open) return false;
+    this.#kept.unshift({ data: Uint8Array.from(data), address, truncated });
+    return true;
   }
 
   leave(): void {

@@ -64,6 +64,15 @@ export class DatagramSource implements ReadSource {
     // None is left.
   }
 
+  /** Its promise rejects at once, so that a datagram which comes all the same is kept for the next one. */
+  giveUp(read: Deferred<Bytes | null>): void {
+    this.host.end(read as DatagramRead, 'closed', { reason: undefined, prompt: true });
+  }
+
+  giveBack({ value }: Deferred<Bytes | null>): boolean {
+    return this.#queue.prepend(value!);
+  }
+
   watch(read: Deferred<Bytes | null>, options: CancelOptions): void {
     if (!read.settled) this.host.watch(read as DatagramRead, options);
   }

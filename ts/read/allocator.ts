@@ -5,7 +5,7 @@
 import type { Allocator } from '../buffer.js';
 import type { CancelOptions } from '../cancel.js';
 import type { Bytes } from '../memory/bytes.js';
-import { argumentTypeError, checkInteger, checkOptions, closedError } from '../errors.js';
+import { argumentTypeError, checkBoolean, checkInteger, checkOptions, closedError } from '../errors.js';
 import { LoanLanding, lend } from '../memory/loan.js';
 import { stamp, viewOf } from '../memory/block.js';
 import type { Block } from '../memory/block.js';
@@ -15,6 +15,7 @@ import { BLOCK_SIZE, BufferPool } from '../memory/pool.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
 import { checkPositions, planOfMany, totalOf } from './many.js';
 import type { Positions } from './many.js';
+import { RaceSafeReads } from './race-safe.js';
 import { ChunkIterator } from './read.js';
 import type { AsyncRead, Plan } from './read.js';
 import type { ReadOptions, ReadSource } from './source.js';
@@ -27,6 +28,23 @@ export interface AllocatorOptions {
   readonly allocator?: BufferPool | Allocator | undefined;
   /** Reads that iteration keeps in flight ahead of the consumer, 0 to 64; 2 where not given. */
   readonly readAhead?: number | undefined;
+  /**
+   * For loops that race a read against something else and forget the promise that lost. `read()` without a position, and
+   * `pull()`, are the same read, and the same promise, as long as that one waits, or has brought bytes that nobody has
+   * touched (asked for their `data`, copied, released, written). So there is one read at a time, iteration reads nothing
+   * ahead, and who keeps a `Bytes` to look at it later gets it again from the next `read()`. `close()` ends the read that
+   * waits, and gives bytes that nobody has touched back to the file or stream. False where not given.
+   * @example
+   * const reader = stream.allocator({ raceSafe: true });
+   * for (;;) {
+   *   const bytes = await Promise.race([reader.read(), tick()]);
+   *   if (bytes === null) break;
+   *   if (bytes === undefined) continue;
+   *   parser.write(bytes.data);
+   *   bytes.release();
+   * }
+   */
+  readonly raceSafe?: boolean | undefined;
 }
 
 export class AllocatorReader implements AsyncRead {
@@ -36,6 +54,8 @@ export class AllocatorReader implements AsyncRead {
   readonly #readAhead: number;
   /** Reads that iteration has in flight before the consumer asks. */
   #ahead: Deferred<Bytes | null>[] | undefined = undefined;
+  /** Who answers reads without a position, where they may lose a race. */
+  readonly #raceSafe: RaceSafeReads | undefined;
   #closed = false;
 
   /** Used by resources: `file.allocator()`. */
@@ -45,10 +65,12 @@ export class AllocatorReader implements AsyncRead {
     const allocator = options.allocator ?? pool;
     const { blockSize } = options;
     const size = blockSize === undefined ? undefined : checkInteger('blockSize', blockSize, 1, LENGTH_MAX);
+    const raceSafe = checkBoolean('raceSafe', options.raceSafe);
     this.#source = source;
     this.#allocator = allocator;
     this.#readAhead = checkInteger('readAhead', options.readAhead ?? 2, 0, 64);
     this.#landing = landingOf(source, allocator, size);
+    this.#raceSafe = raceSafe === true ? new RaceSafeReads(source, this.#landing) : undefined;
   }
 
   get style(): 'allocator' {
@@ -62,7 +84,9 @@ export class AllocatorReader implements AsyncRead {
    */
   read(options?: ReadOptions): Promise<Bytes | null> {
     try {
-      return this.#source.read(this.#landing, this.#plan(options)).promise;
+      const plan = this.#plan(options);
+      if (this.#raceSafe !== undefined && plan.position === undefined) return this.#raceSafe.next(plan);
+      return this.#source.read(this.#landing, plan).promise;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -92,6 +116,7 @@ export class AllocatorReader implements AsyncRead {
 
   [Symbol.asyncIterator](): AsyncIterableIterator<Bytes> {
     this.#plan(undefined);
+    if (this.#raceSafe !== undefined) return new ChunkIterator(() => this.read());
     return new ChunkIterator(
       () => this.#pullAhead(),
       () => this.#dropAhead(),
@@ -101,6 +126,7 @@ export class AllocatorReader implements AsyncRead {
   async close(): Promise<void> {
     this.#closed = true;
     this.#dropAhead();
+    this.#raceSafe?.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

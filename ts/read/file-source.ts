@@ -16,8 +16,9 @@ import { ManyRead } from './many.js';
 import type { Places } from './many.js';
 import { planOf } from './read.js';
 import type { Plan } from './read.js';
+import type { SequentialRead } from './sequential-read.js';
 import { Sequence } from './source.js';
-import type { ReadOptions, ReadSource, SequenceHost, SequentialRead } from './source.js';
+import type { ReadOptions, ReadSource, SequenceHost } from './source.js';
 import type { Timers } from '../timers.js';
 
 /** What a source needs of its file. */
@@ -106,6 +107,17 @@ export class FileSource implements ReadSource, SequenceHost {
 
   drop(reads: readonly Deferred<Bytes | null>[]): void {
     this.#sequence.drop(reads as readonly SequentialRead[]);
+  }
+
+  /** In flight where there are no positions, its bytes could not be put back: there its own completion decides. */
+  giveUp(read: Deferred<Bytes | null>): void {
+    const { operation, position } = read as SequentialRead;
+    if (operation === undefined || position >= 0) this.drop([read]);
+    if (operation !== undefined) this.host.cancel(operation, 'closed');
+  }
+
+  giveBack(read: Deferred<Bytes | null>): boolean {
+    return !this.#file.closed && this.#sequence.rewind(read as SequentialRead);
   }
 
   watch(read: Deferred<Bytes | null>, options: CancelOptions): void {

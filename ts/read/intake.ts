@@ -3,8 +3,7 @@
  *
  * The invariant: each byte that the kernel delivered is given exactly once, in order, to whichever read is first, of
  * whatever style; also after an abort, a change of style, an empty group, a stop for back-pressure, and close. So what
- * arrives belongs to the stream: it goes to the first read, if one waits, else to the `Stash`. Reads are a queue, and
- * only the first of them asks for anything.
+ * arrives goes to the first read, if one waits, else to the `Stash`. Of the reads, only the first asks for anything.
  *
  * A read is told to get memory (`landing.arm`) when it is the first, and says when it has it (`ready`). With a block of
  * its own it takes what is stashed (a copy), or is given to the kernel (*direct*). Without one it takes the blocks that
@@ -85,9 +84,10 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     return this.#reads.first() === undefined;
   }
 
-  /** Bytes that go to the next read, before all others. */
+  /** Bytes that go to the next read, before all others. One that the kernel has already gets what comes to it. */
   prepend(bytes: Uint8Array): void {
-    this.#stashed().keep(bytes);
+    this.#stashed().prepend(bytes);
+    this.#pump();
   }
 
   /** `close`, without giving up what is stashed: that is the result. Nothing waits. */

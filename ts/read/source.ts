@@ -7,9 +7,9 @@
  * byte is lost, repeated or reordered, whichever styles take turns.
  */
 import type { CancelOptions } from '../cancel.js';
-import { Deferred } from '../deferred.js';
+import type { Deferred } from '../deferred.js';
 import type { Bytes } from '../memory/bytes.js';
-import { abandon, limit, limitError } from '../cancel.js';
+import { abandon, alsoStop, limit, limitError } from '../cancel.js';
 import { closedError } from '../errors.js';
 import { Fifo } from '../fifo.js';
 import { Failure } from '../op.js';
@@ -20,6 +20,7 @@ import type { Plan } from './read.js';
 import type { BufferPool } from '../memory/pool.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
 import type { Timers } from '../timers.js';
+import { SequentialRead, refuse } from './sequential-read.js';
 
 /** Options of one read. */
 export interface ReadOptions extends CancelOptions {
@@ -42,6 +43,10 @@ export interface ReadSource {
   prefetch(landing: Landing): Deferred<Bytes | null>;
   claim(read: Deferred<Bytes | null>): void;
   drop(reads: readonly Deferred<Bytes | null>[]): void;
+  /** The reader of a read that waits has ended: so does the read, and what it would have brought is the next one's. */
+  giveUp(read: Deferred<Bytes | null>): void;
+  /** Let bytes that a read has brought, and nobody has touched, be the next read's; whether they are. */
+  giveBack(read: Deferred<Bytes | null>): boolean;
   /** Let a signal or timeout end a read that was begun. */
   watch(read: Deferred<Bytes | null>, options: CancelOptions): void;
   /** False once nothing can be begun any more. */
@@ -50,25 +55,6 @@ export interface ReadSource {
   readonly seekable: boolean;
   /** Reads never give the end: one that brings nothing is an empty datagram. */
   readonly endless?: boolean;
-}
-
-/** A sequential read, from its call to its delivery in order. */
-export class SequentialRead extends Deferred<Bytes | null> {
-  readonly landing: Landing;
-  claimed: boolean;
-  /** A limit has ended it. */
-  ended: { readonly cause: 'abort' | 'timeout'; readonly options: EndOptions } | undefined = undefined;
-  /** Where it was issued; -1 before, and for what has no positions. */
-  position = -1;
-  operation: ReadOperation | undefined = undefined;
-  /** Its final completion, while it waits for its turn. */
-  arrived: Completion | undefined = undefined;
-
-  constructor(landing: Landing, claimed: boolean) {
-    super();
-    this.landing = landing;
-    this.claimed = claimed;
-  }
 }
 
 const EINVAL = -22;
@@ -138,12 +124,9 @@ export class Sequence {
   /** Let a signal or a timeout end the read, wherever it is. */
   watch(read: SequentialRead, options: CancelOptions): void {
     if (read.settled || (options.signal === undefined && options.timeout === undefined)) return;
-    const before = read.onSettled;
     const stop = limit(options, (cause, reason) => this.#end(read, cause, { reason, prompt: options.prompt }), this.#host.timers);
-    read.onSettled = () => {
-      before?.();
-      stop(read.failed ? (read.ended === undefined ? 'failed' : 'aborted') : 'completed');
-    };
+    read.unwatch = alsoStop(read.unwatch, stop);
+    read.onSettled = () => read.unwatch!(read.failed ? (read.ended === undefined ? 'failed' : 'aborted') : 'completed');
   }
 
   claim(read: SequentialRead): void {
@@ -159,6 +142,15 @@ export class Sequence {
       read.fail(() => closedError('read'));
     }
     this.#deliver();
+  }
+
+  /** Go back to where a delivered read began, unless others were delivered since; those under way are put right. */
+  rewind({ position, value }: SequentialRead): boolean {
+    if (position < 0 || this.#delivered !== position + value!.length) return false;
+    this.#delivered = position;
+    this.#atEnd = false;
+    if (this.#queue.length === 0) this.#next = position;
+    return true;
   }
 
   /** Once what was called so far has been begun: the kind of file is known. */
@@ -290,10 +282,4 @@ export class Sequence {
       this.#pump();
     };
   }
-}
-
-/** Fail a read that has no operation; what it was given goes back. */
-function refuse(read: SequentialRead, failure: () => Error): void {
-  const buffer = read.landing.restore?.(failure);
-  read.fail(() => (buffer === undefined ? failure() : Object.assign(failure(), { buffer })));
 }

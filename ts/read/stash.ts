@@ -74,10 +74,16 @@ export class Stash {
 
   /** Copies of these bytes, of memory that is not the group's. */
   keep(bytes: Uint8Array): void {
-    const block = allocate(this.#host, bytes.length);
-    new Uint8Array(block.memory!).set(bytes);
-    this.#host.copies += 1;
+    this.push(this.#copyOf(bytes), bytes.length);
+  }
+
+  /** The same, before all others. */
+  prepend(bytes: Uint8Array): void {
+    const block = this.#copyOf(bytes);
+    const later = this.#chunks;
+    this.#chunks = new Fifo<Chunk>();
     this.push(block, bytes.length);
+    for (const chunk of later) this.#chunks.push(chunk);
   }
 
   /** All of it, in memory of its own. */
@@ -107,6 +113,13 @@ export class Stash {
       this.#remove(first);
       giveBack(first.block);
     }
+  }
+
+  #copyOf(bytes: Uint8Array): Block {
+    const block = allocate(this.#host, bytes.length);
+    new Uint8Array(block.memory!).set(bytes);
+    this.#host.copies += 1;
+    return block;
   }
 
   #copy(target: Uint8Array): number {

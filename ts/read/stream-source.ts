@@ -90,6 +90,17 @@ export class StreamSource implements ReadSource {
     // None is left.
   }
 
+  /** Its promise rejects at once, so that bytes which come all the same have no owner, and are stashed in their place. */
+  giveUp(read: Deferred<Bytes | null>): void {
+    this.host.end(read as Operation<Bytes | null>, 'closed', { reason: undefined, prompt: true });
+  }
+
+  giveBack({ value }: Deferred<Bytes | null>): boolean {
+    if (!this.open) return false;
+    this.#stream.intake.prepend(value!.data);
+    return true;
+  }
+
   watch(read: Deferred<Bytes | null>, options: CancelOptions): void {
     if (!read.settled) this.host.watch(read as Operation<Bytes | null>, options);
   }
