@@ -26,6 +26,15 @@ interface Style {
   reader(file: File, proactor: Proactor): Many;
 }
 
+function submitted(file: File, memoryOf: (size: number) => Uint8Array, options: { readonly length?: number } = {}): Many {
+  const reader = file.submitter();
+  return async (positions, limits) => {
+    reader.submitMany(memoryOf(positions.length * EACH), positions, { ...limits, ...options });
+    const bytes = await reader.poll();
+    return bytes.length === 0 ? null : bytes;
+  };
+}
+
 const STYLES: readonly Style[] = [
   {
     name: 'allocator',
@@ -42,39 +51,9 @@ const STYLES: readonly Style[] = [
       return (positions, limits) => reader.readMany(positions, limits);
     },
   },
-  {
-    name: 'submit',
-    reader(file, proactor) {
-      const reader = file.submitter();
-      return async (positions, limits) => {
-        reader.submitMany(alloc(40 * EACH, { proactor }), positions, { ...limits, length: EACH });
-        const bytes = await reader.poll();
-        return bytes.length === 0 ? null : bytes;
-      };
-    },
-  },
-  {
-    name: 'submit, ordinary memory, shared out evenly',
-    reader(file) {
-      const reader = file.submitter();
-      return async (positions, limits) => {
-        reader.submitMany(Buffer.from(new ArrayBuffer(positions.length * EACH)), positions, limits);
-        const bytes = await reader.poll();
-        return bytes.length === 0 ? null : bytes;
-      };
-    },
-  },
-  {
-    name: 'submit, memory that is copied',
-    reader(file) {
-      const reader = file.submitter();
-      return async (positions, limits) => {
-        reader.submitMany(new Uint8Array(new ArrayBuffer(41 * EACH), 100, positions.length * EACH), positions, limits);
-        const bytes = await reader.poll();
-        return bytes.length === 0 ? null : bytes;
-      };
-    },
-  },
+  { name: 'submit', reader: (file, proactor) => submitted(file, () => alloc(40 * EACH, { proactor }), { length: EACH }) },
+  { name: 'submit, ordinary memory, shared out evenly', reader: (file) => submitted(file, (size) => Buffer.from(new ArrayBuffer(size))) },
+  { name: 'submit, memory that is copied', reader: (file) => submitted(file, (size) => new Uint8Array(new ArrayBuffer(41 * EACH), 100, size)) },
   {
     name: 'hybrid, pooled',
     reader(file, proactor) {

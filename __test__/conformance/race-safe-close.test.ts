@@ -8,37 +8,20 @@
 import { execFileSync } from 'node:child_process';
 import type { ExecutionContext } from 'ava';
 import { alloc, bind, open, owned, pipe } from 'ritsu';
-import type { AllocatorReader, Bytes, File, Proactor, UdpSocket } from 'ritsu';
+import type { AllocatorReader, Proactor, UdpSocket } from 'ritsu';
 import { onEach, onEachAlone } from '../support/backends.ts';
-import { fileOf, freshPath } from '../support/files.ts';
-import { closeAll, disposed, drain, pause, tcpPair } from '../support/net.ts';
+import { freshPath } from '../support/files.ts';
+import { closeAll, drain, pause } from '../support/net.ts';
+import { fileFor, streamOf, textOf } from '../support/sources.ts';
 import { RoundAllocator } from '../support/styles.ts';
 
 const raceSafe = { raceSafe: true };
-
-function textOf(bytes: Bytes | null): string {
-  const text = bytes!.data.toString();
-  bytes!.release();
-  return text;
-}
-
-/** A stream, and what sends to it. */
-async function streamOf(t: ExecutionContext, proactor: Proactor) {
-  const { inside, outside } = await disposed(t, tcpPair(proactor));
-  return { stream: inside, peer: outside, send: (text: string) => outside.writer().writeAll(text) };
-}
 
 async function socketOf(t: ExecutionContext, proactor: Proactor) {
   const [socket, peer]: UdpSocket[] = [await bind({ host: '127.0.0.1', proactor }), await bind({ host: '127.0.0.1', proactor })];
   t.teardown(() => closeAll(socket!, peer!));
   const { port } = socket!.address();
   return { socket: socket!, peer: peer!, send: (text: string) => peer!.send(text, port) };
-}
-
-async function fileFor(t: ExecutionContext, proactor: Proactor, content: Uint8Array | string): Promise<File> {
-  const file = await open(fileOf(Buffer.from(content)), { proactor });
-  t.teardown(() => file.close());
-  return file;
 }
 
 onEach('a reader that closes ends the read that waits: the next reader gets the bytes', async (t, proactor) => {

@@ -6,34 +6,14 @@
  * later call that is not heeded, or piles up.
  */
 import { getEventListeners } from 'node:events';
-import type { ExecutionContext } from 'ava';
-import { open } from 'ritsu';
-import type { Bytes, File, Proactor } from 'ritsu';
+import type { Bytes } from 'ritsu';
 import { onEach } from '../support/backends.ts';
-import { fileOf, randomBytes } from '../support/files.ts';
-import { disposed, tcpPair } from '../support/net.ts';
+import { randomBytes } from '../support/files.ts';
 import { sameBytes } from '../support/same.ts';
+import { fileFor, streamOf, textOf } from '../support/sources.ts';
 import { RoundAllocator } from '../support/styles.ts';
 
 const raceSafe = { raceSafe: true };
-
-function textOf(bytes: Bytes | null): string {
-  const text = bytes!.data.toString();
-  bytes!.release();
-  return text;
-}
-
-/** A stream, and what sends to it. */
-async function streamOf(t: ExecutionContext, proactor: Proactor) {
-  const { inside, outside } = await disposed(t, tcpPair(proactor));
-  return { stream: inside, peer: outside, send: (text: string) => outside.writer().writeAll(text) };
-}
-
-async function fileFor(t: ExecutionContext, proactor: Proactor, content: Uint8Array | string): Promise<File> {
-  const file = await open(fileOf(Buffer.from(content)), { proactor });
-  t.teardown(() => file.close());
-  return file;
-}
 
 onEach('who asks while a read waits gets the same promise, whichever way', async (t, proactor) => {
   // Seen red: `next` of RaceSafeReads began another read while one waited.
