@@ -43,7 +43,7 @@ test.serial('a run shows a table of every engine, in order and at random, and le
   t.regex(stdout, /page cache warm|page cache unknown/);
   t.regex(stdout, new RegExp(`on ${backendInfo().backend}, fence on`));
   t.true(stdout.includes(process.version));
-  t.regex(stdout, /every byte was right in all 11 rows/);
+  t.regex(stdout, /every byte was right in all 12 rows/);
   t.regex(stderr, /round 1 of 1/);
   t.false((stdout + stderr).includes('\u001b'));
   t.deepEqual(readdirSync(folder), []);
