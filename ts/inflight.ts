@@ -110,7 +110,7 @@ export class Inflight {
 
   /** End an operation: at once when it has no slot yet, else by asking the backend. The first cause stands. */
   cancel(operation: AnyOperation, cause: CancelCause): void {
-    if (operation.settled) return;
+    if (operation.settled || operation.isAnswered) return;
     if (operation.cancelCause !== undefined) return this.#giveUp(operation, cause);
     operation.cancelCause = cause;
     operation.isGivenUp = cause === 'closed';

@@ -172,6 +172,8 @@ export class Operation<T> extends Deferred<T> {
   declare drop: ((value: T) => void) | undefined;
   /** Others that its record carries along: its completion is theirs, and a cancel of theirs ends it. */
   declare fellows: readonly unknown[] | undefined;
+  /** Its answer is known, and it has no slot: no cancel ends it any more. What takes the answer may run a program's code. */
+  declare isAnswered: boolean;
   /** Whose promise the caller has, where it is not this operation's. */
   declare front: Deferred<unknown> | undefined;
   declare private unwatch: Stop | undefined;
@@ -198,6 +200,7 @@ export class Operation<T> extends Deferred<T> {
 
   /** Turn a final completion into the result or the error. Called once. */
   complete(completion: Completion): void {
+    if (this.slot < 0) this.isAnswered = true;
     // What a read brought for nobody is dropped as if the cancel had come in time; its memory goes back.
     if (this.landing !== undefined && (this.front ?? this).abandoned && completion.result >= 0) completion.result = ECANCELED;
     try {
@@ -282,7 +285,7 @@ Object.assign(Operation.prototype, {
   argument: undefined,
   path: undefined,
   cancelCause: undefined,
-  isGivenUp: false,
+  isGivenUp: false, isAnswered: false,
   restore: undefined,
   progress: undefined,
   endpoint: undefined,

@@ -8,7 +8,7 @@
 import { execFileSync } from 'node:child_process';
 import type { ExecutionContext } from 'ava';
 import { alloc, bind, open, owned, pipe } from 'ritsu';
-import type { AllocatorReader, Proactor, UdpSocket } from 'ritsu';
+import type { AllocatorReader, Bytes, Proactor, UdpSocket } from 'ritsu';
 import { onEach, onEachAlone } from '../support/backends.ts';
 import { freshPath } from '../support/files.ts';
 import { closeAll, drain, pause } from '../support/net.ts';
@@ -196,4 +196,56 @@ onEach('a FIFO that was opened as a file has no place to go back to: its bytes s
   else t.is(await outcome, 'def');
   await peer.close();
   await file.close();
+});
+
+onEach('what goes back is the read’s that waits already, in its own memory, before what comes', async (t, proactor) => {
+  // Seen red: `prepend` of Intake, and that of DatagramQueue, did not call back the read that the kernel had.
+  const { stream, send } = await streamOf(t, proactor);
+  const socket = await socketOf(t, proactor);
+  const ways = [
+    { reader: () => stream.allocator(raceSafe), into: (memory: Buffer) => stream.hybrid().read(owned(memory)), send },
+    { reader: () => socket.socket.allocator(raceSafe), into: (memory: Buffer) => socket.socket.hybrid().read(owned(memory)), send: socket.send },
+  ];
+  for (const way of ways) {
+    for (const comes of [false, true]) {
+      const safe = way.reader();
+      await way.send('first');
+      await safe.read();
+      const waiting = way.into(alloc(64, { proactor }));
+      await proactor.nop(); // the kernel has it
+      const sending = comes ? way.send('second') : undefined;
+      await safe.close();
+      t.is((await waiting)!.data.toString(), 'first');
+      await (sending ?? way.send('second'));
+      t.is((await way.into(alloc(64, { proactor })))!.data.toString(), 'second');
+    }
+  }
+});
+
+onEach('a datagram is cut short or not, whatever the buffer that is told of it reads elsewhere', async (t, proactor) => {
+  // Seen red: `land` of DatagramQueue looked at its completion after the buffer was told.
+  const [one, other] = [await socketOf(t, proactor), await socketOf(t, proactor)];
+  for (const [{ socket, send }, text] of [[one, '0123456789'], [other, 'short']] as const) {
+    const safe = socket.allocator(raceSafe);
+    await send(text);
+    await safe.read();
+    await safe.close();
+  }
+  let elsewhere: Promise<Bytes | null> | undefined;
+  const complete = (): void => {
+    elsewhere = other.socket.hybrid().read(owned(alloc(64, { proactor })));
+  };
+  const bytes = await one.socket.hybrid().read({ prepare: () => ({ memory: alloc(4, { proactor }) }), complete });
+  t.deepEqual([bytes!.data.toString(), bytes!.truncated], ['0123', true]);
+  t.is((await elsewhere)!.truncated, false);
+});
+
+onEach('a reader that its allocator closes ends the read that it was asked for', async (t, proactor) => {
+  // Seen red: `next` of RaceSafeReads kept the read that `close` had not seen.
+  const { stream, send } = await streamOf(t, proactor);
+  const allocator = { acquire: () => (void reader.close(), alloc(64, { proactor })), release: () => {} };
+  const reader = stream.allocator({ ...raceSafe, allocator });
+  await t.throwsAsync(reader.read(), { code: 'ERR_RITSU_CLOSED' });
+  await send('here');
+  t.is(textOf(await stream.allocator().read()), 'here');
 });

@@ -294,6 +294,6 @@ export class NodeBackend implements Backend {
   /** After a read: its pool block may be with a caller now, who may forget it. */
   #watchLease(call: Call): void {
     const id = call.block === NONE ? call.blocks[0] : call.block;
-    if (call.result > 0 && id !== undefined) this.#blocks.watchLease(id, call.views[0]!.buffer as ArrayBuffer);
+    if (call.result >= 0 && id !== undefined) this.#blocks.watchLease(id, call.views[0]!.buffer as ArrayBuffer);
   }
 }

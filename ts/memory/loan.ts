@@ -14,12 +14,15 @@ import { Block, blockOf, inspect, isArrayBuffer, isDetached, isLeaseView, isMova
 import type { Keeper, Span } from './block.js';
 import { LENGTH_MAX, Opcode } from '../op.js';
 import type { Completion, Failure } from '../op.js';
+import type { Timers } from '../timers.js';
 import type { BufferPool } from './pool.js';
 import type { Landing, PoolHost, ReadOperation } from './size-class.js';
 
 /** What lending memory needs of the proactor. */
 export interface LoanHost extends PoolHost {
   readonly pool: BufferPool;
+  /** Where deadlines have their time from. */
+  readonly timers: Timers;
   /** Copied reads in flight, so that two never share memory. */
   readonly copying: Set<Span>;
   copies: number;

@@ -19,7 +19,7 @@ import { Fifo } from '../fifo.js';
 import { Bytes } from '../memory/bytes.js';
 import type { SenderAddress } from '../memory/bytes.js';
 import type { Landing } from '../memory/size-class.js';
-import { Failure, NONE, Opcode, Operation, UNREF } from '../op.js';
+import { ECANCELED, Failure, NONE, Opcode, Operation, UNREF } from '../op.js';
 import type { Completion } from '../op.js';
 import type { Proactor, Resident } from '../proactor.js';
 import { closeDescriptor, isBeingClosed } from '../unclosed.js';
@@ -69,7 +69,17 @@ export class DatagramRead extends Operation<Bytes | null> {
   }
 
   override complete(completion: Completion): void {
-    if (this.abandoned && completion.result >= 0) this.queue.keep(this, completion);
+    const { result } = completion;
+    const isRecalled = this.cancelCause === undefined && !this.abandoned && this.queue.hasKept;
+    if (result >= 0 && (this.abandoned || isRecalled)) this.queue.keep(this, completion);
+    if (isRecalled && (result >= 0 || result === ECANCELED)) {
+      this.slot = -1; // it has its memory still
+      this.queue.answer(this);
+    } else super.complete(completion);
+  }
+
+  /** End it with this answer. */
+  finishWith(completion: Completion): void {
     super.complete(completion);
   }
 }
@@ -118,18 +128,23 @@ export class DatagramQueue implements Unclosed, Resident {
 
   /** What a completion brought. */
   land(operation: Operation<Bytes | null>, completion: Completion): Bytes | Failure {
+    const isCut = completion.value === 1; // the landing may run a program's code, which may read on another socket
+    const address = this.#answering === undefined ? this.#senderOf(this.host.backend.messageAddress(completion)) : this.#answering.address;
     const outcome = operation.landing!.land(operation, completion);
     if (outcome instanceof Failure) return outcome;
     const bytes = outcome ?? Bytes.empty();
-    const kept = this.#answering;
-    bytes.address = kept === undefined ? this.#senderOf(this.host.backend.messageAddress(completion)) : kept.address;
-    if (completion.value === 1) bytes.truncated = true;
+    bytes.address = address;
+    if (isCut) bytes.truncated = true;
     return bytes;
+  }
+
+  get hasKept(): boolean {
+    return this.#kept.length > 0;
   }
 
   /** Answer a read that has its memory with a datagram that was kept; whether there was one. */
   answer(read: DatagramRead): boolean {
-    const kept = this.#kept.shift();
+    const kept = read.settled || read.abandoned ? undefined : this.#kept.shift();
     if (kept === undefined) return false;
     const length = Math.min(kept.data.length, read.length);
     new Uint8Array(read.block!.memory!, read.offset, length).set(kept.data.subarray(0, length));
@@ -137,7 +152,7 @@ export class DatagramQueue implements Unclosed, Resident {
     answer.value = kept.truncated || length < kept.data.length ? 1 : 0;
     this.#answering = kept;
     try {
-      read.complete(answer);
+      read.finishWith(answer);
     } finally {
       this.#answering = undefined;
     }
@@ -155,6 +170,8 @@ export class DatagramQueue implements Unclosed, Resident {
   prepend({ data, address, truncated }: Bytes): boolean {
     if (!this.open) return false;
     this.#kept.unshift({ data: Uint8Array.from(data), address, truncated });
+    const current = this.#current;
+    if (current?.settled === false && current.slot >= 0) this.host.backend.cancel(current as never); // it comes back for it
     return true;
   }
 

@@ -5,7 +5,7 @@ import { PoolLanding } from '../memory/pool.js';
 import type { BufferPool } from '../memory/pool.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
 import type { Deferred } from '../deferred.js';
-import { closedError } from '../errors.js';
+import { closedError, systemError } from '../errors.js';
 import type { RitsuError } from '../errors.js';
 import { refusal } from '../inflight.js';
 import { Opcode, Operation } from '../op.js';
@@ -20,6 +20,8 @@ import type { SequentialRead } from './sequential-read.js';
 import { Sequence } from './source.js';
 import type { ReadOptions, ReadSource, SequenceHost } from './source.js';
 import type { Timers } from '../timers.js';
+
+const ESPIPE = -29;
 
 /** What a source needs of its file. */
 export interface SourceFile {
@@ -90,7 +92,8 @@ export class FileSource implements ReadSource, SequenceHost {
   }
 
   readPlaces(landing: Landing, places: Places, plan: Plan): Deferred<Bytes | null> {
-    return this.#begin(new ManyRead(places), landing, places.positions[0]!, plan);
+    const many = new ManyRead(places);
+    return this.#begin(many, landing, places.positions[0]!, plan, () => this.#sequence.whenKnown(() => this.#armMany(many, landing)));
   }
 
   pooled(pool: BufferPool, length: number | undefined): Landing {
@@ -134,7 +137,13 @@ export class FileSource implements ReadSource, SequenceHost {
     return this.#begin(new Operation<Bytes | null>(Opcode.READ, finish), landing, position, options);
   }
 
-  #begin(operation: ReadOperation, landing: Landing, position: number, options: CancelOptions | undefined): ReadOperation {
+  #begin(
+    operation: ReadOperation,
+    landing: Landing,
+    position: number,
+    options: CancelOptions | undefined,
+    arm = () => landing.arm(operation),
+  ): ReadOperation {
     operation.landing = landing;
     operation.descriptor = this.#descriptor;
     if (this.#direct) operation.direct = true;
@@ -147,7 +156,7 @@ export class FileSource implements ReadSource, SequenceHost {
     }
     this.host.watch(operation, options);
     try {
-      if (!operation.settled) landing.arm(operation);
+      if (!operation.settled) arm();
     } catch (error) {
       operation.refuse(() => error as Error); // no memory to be had
     }
@@ -164,6 +173,17 @@ export class FileSource implements ReadSource, SequenceHost {
     );
     operation.descriptor = this.#descriptor;
     return this.host.submit(operation);
+  }
+
+  /** What has no positions (a FIFO) would give each of the reads whatever comes. */
+  #armMany(many: ManyRead, landing: Landing): void {
+    if (many.settled) return;
+    try {
+      if (this.seekable) landing.arm(many);
+      else many.refuse(() => (this.host.open ? systemError(ESPIPE, 'read') : closedError('read')));
+    } catch (error) {
+      many.refuse(() => error as Error); // no memory to be had
+    }
   }
 
   /** The file is being closed: what waits is refused, what was begun is finished. */

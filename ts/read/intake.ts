@@ -7,9 +7,7 @@
  *
  * A read is told to get memory (`landing.arm`) when it is the first, and says when it has it (`ready`). With a block of
  * its own it takes what is stashed (a copy), or is given to the kernel (*direct*). Without one it takes the blocks that
- * the kernel chose: for it one operation over the group is *armed*, which goes on delivering (multishot). The states of
- * this are in `flow.ts`.
- *
+ * the kernel chose: for it one operation over the group is *armed*, which goes on delivering (multishot); see `flow.ts`.
  * Beside the flow stands the end: the result (0, or an error) that every read gets once the stash is empty. A read that
  * is aborted leaves the queue at once; when it is direct, its own completion decides.
  *
@@ -84,10 +82,11 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     return this.#reads.first() === undefined;
   }
 
-  /** Bytes that go to the next read, before all others. One that the kernel has already gets what comes to it. */
+  /** Bytes that go to the next read, before all others. One that the kernel has comes back for them. */
   prepend(bytes: Uint8Array): void {
     this.#stashed().prepend(bytes);
-    this.#pump();
+    if (this.#direct !== undefined) this.#host.backend.cancel(this.#direct as never);
+    else this.#pump();
   }
 
   /** `close`, without giving up what is stashed: that is the result. Nothing waits. */
@@ -119,8 +118,9 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     this.#direct = undefined;
     this.#flow = 'idle';
     const verdict = verdictOf(completion.result, false);
-    const goesOn = verdict === 'not ready' || verdict === 'again';
-    if (verdict === 'bytes' && read.abandoned) this.#keepBytes(read, completion);
+    const isKept = verdict === 'bytes' && (read.abandoned || this.#hasStashed);
+    const goesOn = verdict === 'not ready' || verdict === 'again' || (isKept && !read.abandoned);
+    if (isKept) this.#keepBytes(read, completion);
     if (goesOn && read.cancelCause === undefined) {
       read.slot = -1; // it waits again
       if (verdict === 'not ready') this.#poll();
@@ -204,7 +204,7 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     } else this.#stashed().push(block, length);
   }
 
-  /** The read's promise was rejected before they came: they are the next one's. */
+  /** The read's promise was rejected before they came, or others come before them: they are stashed. */
   #keepBytes({ block, offset }: StreamRead, completion: Completion): void {
     if (!this.#closed) this.#stashed().keep(new Uint8Array(block!.memory!, offset, completion.result));
     completion.result = ECANCELED;

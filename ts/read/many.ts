@@ -10,6 +10,7 @@ import type { CancelCause } from '../cancel.js';
 import { argumentTypeError, argumentValueError, checkInteger, checkPosition, closedError, rangeError } from '../errors.js';
 import type { CancelOptions } from '../cancel.js';
 import type { Deferred } from '../deferred.js';
+import { isDetached } from '../memory/block.js';
 import { Bytes } from '../memory/bytes.js';
 import type { ReadOperation } from '../memory/size-class.js';
 import { ECANCELED, LENGTH_MAX, NONE, Opcode, Operation, SHARES } from '../op.js';
@@ -171,7 +172,7 @@ export class ManyRead extends Operation<Bytes | null> {
   #failed(part: Part, result: number): void {
     const wasEnded = result === ECANCELED || result === EINTR;
     if (wasEnded) this.cancelCause ??= part.cancelCause;
-    if (this.#error === 0 || (!wasEnded && this.#error === ECANCELED)) this.#error = result;
+    if (this.#error === 0 || (!wasEnded && (this.#error === ECANCELED || this.#error === EINTR))) this.#error = result;
   }
 
   #count(): void {
@@ -194,9 +195,15 @@ export class ManyRead extends Operation<Bytes | null> {
     for (let index = 0; index < lengths.length; index += 1) {
       const length = lengths[index]!;
       sum += length;
-      if (length < each) new Uint8Array(this.block!.memory!, this.offset + index * each + length, each - length).fill(0);
+      if (length < each) this.#clear(this.offset + index * each + length, each - length);
     }
     return sum === 0 ? 0 : lengths.length * each;
+  }
+
+  /** Without the fence the program can have moved the memory away: then nobody sees it. */
+  #clear(offset: number, length: number): void {
+    const { memory } = this.block!;
+    if (memory !== undefined && !isDetached(memory)) new Uint8Array(memory, offset, length).fill(0);
   }
 }
 

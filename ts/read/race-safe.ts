@@ -22,6 +22,7 @@ export class RaceSafeReads {
   readonly #source: ReadSource;
   readonly #landing: Landing;
   #read: Deferred<Bytes | null> | undefined = undefined;
+  #isClosed = false;
   /** What ends it: at once (`prompt`), or when the kernel has let go. */
   #limits: Readonly<Record<'prompt' | 'patient', Limits>> | undefined = undefined;
 
@@ -40,11 +41,14 @@ export class RaceSafeReads {
     this.#limits = undefined;
     this.#unknownOf(plan); // known from here on
     this.#read = this.#source.read(this.#landing, plan);
-    return this.#read.promise;
+    const { promise } = this.#read;
+    if (this.#isClosed) this.close(); // by the allocator, while it was asked for memory
+    return promise;
   }
 
   /** What waits is ended, and what nobody touched goes back: the next reader begins there. */
   close(): void {
+    this.#isClosed = true;
     const read = this.#read;
     this.#read = undefined;
     if (read === undefined || isOver(read)) return;
@@ -56,9 +60,12 @@ export class RaceSafeReads {
   #unknownOf(plan: CancelOptions): CancelOptions {
     if (plan.signal === undefined && plan.timeout === undefined) return plan;
     this.#limits ??= { prompt: new Limits(), patient: new Limits() };
-    return this.#limits[plan.prompt === true ? 'prompt' : 'patient'].add(plan);
+    return this.#limits[plan.prompt === true ? 'prompt' : 'patient'].add(plan, this.#source.host.timers.now());
   }
 }
+
+/** Deadlines that are no further apart are one: a program rounds what is left of its time. */
+const CLOCK_MS = 1;
 
 /** It is not to be given again. */
 function isOver(read: Deferred<Bytes | null>): boolean {
@@ -69,14 +76,15 @@ function isOver(read: Deferred<Bytes | null>): boolean {
 /** A loop gives the same signal and the same timeout in every round: the read has them once. */
 class Limits {
   readonly #signals = new WeakSet<AbortSignal>();
-  #timeout = Infinity;
+  /** When the first of its timeouts is over. */
+  #deadline = Infinity;
 
-  add({ signal, timeout, prompt }: CancelOptions): CancelOptions {
+  add({ signal, timeout, prompt }: CancelOptions, now: number): CancelOptions {
     const isNew = signal !== undefined && !this.#signals.has(signal);
     if (isNew) this.#signals.add(signal);
-    // One that came later and is no shorter ends no earlier.
-    const isEarlier = timeout !== undefined && timeout < this.#timeout;
-    if (isEarlier) this.#timeout = timeout;
+    const deadline = timeout === undefined ? Infinity : now + timeout;
+    const isEarlier = deadline < this.#deadline - CLOCK_MS;
+    if (isEarlier) this.#deadline = deadline;
     return { signal: isNew ? signal : undefined, timeout: isEarlier ? timeout : undefined, prompt };
   }
 }

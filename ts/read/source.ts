@@ -86,6 +86,7 @@ export class Sequence {
   readonly #pending = new Fifo<SequentialRead>();
   #seekable: boolean | undefined = undefined;
   #probe: Operation<boolean> | undefined = undefined;
+  #onKnown: (() => void)[] | undefined = undefined;
   /** Where the next byte to be delivered lies. */
   #delivered = 0;
   /** Where the next read will be issued. */
@@ -158,6 +159,13 @@ export class Sequence {
     if (this.#probe !== undefined && !this.#probe.settled) await this.#probe.promise.catch(() => {});
   }
 
+  /** Call back once it is known whether the file has positions, or nobody can say any more. */
+  whenKnown(then: () => void): void {
+    if (this.#seekable === undefined) this.#askSeekable();
+    if (this.#probe === undefined || this.#probe.settled) then();
+    else (this.#onKnown ??= []).push(then);
+  }
+
   /** Fail what was not begun: the file is being closed. */
   refuse(failure: () => Error): void {
     for (let read = this.#pending.shift(); read !== undefined; read = this.#pending.shift()) refuse(read, failure);
@@ -165,7 +173,7 @@ export class Sequence {
 
   /** A limit has ended it: at once while it waits to begin; else as its operation says. */
   #end(read: SequentialRead, cause: 'abort' | 'timeout', options: EndOptions): void {
-    if (read.settled || read.ended !== undefined) return;
+    if (read.settled || (read.ended !== undefined && options.prompt !== true)) return;
     read.ended = { cause, options };
     const makeError = (): Error => limitError(cause, options.reason, 'read');
     if (this.#pending.remove(read)) refuse(read, makeError);
@@ -262,7 +270,8 @@ export class Sequence {
   }
 
   #isMisplaced(read: SequentialRead, arrived: Completion): boolean {
-    if (read.position < 0 || read.position === this.#delivered || arrived.result < 0) return false;
+    // EINVAL: O_DIRECT says so of an odd place, which may not be the read's any more.
+    if (read.position < 0 || read.position === this.#delivered || (arrived.result < 0 && arrived.result !== EINVAL)) return false;
     return !(arrived.result === 0 && this.#atEnd);
   }
 
@@ -279,6 +288,7 @@ export class Sequence {
     this.#probe = probe;
     probe.onSettled = () => {
       this.#seekable = !probe.failed && probe.value;
+      for (const then of this.#onKnown?.splice(0) ?? []) then();
       this.#pump();
     };
   }

@@ -247,7 +247,7 @@ export class RemoteBackend extends LocalMemory implements Backend {
     }
     const memory = block?.memory;
     this.#settle(completion);
-    if (completion.result > 0 && memory !== undefined && isRead(operation)) this.blocks.watchLease(block!.id, memory);
+    if (completion.result >= 0 && memory !== undefined && isRead(operation)) this.blocks.watchLease(block!.id, memory);
   }
 
   #answerHere(operation: Operation<unknown>, result: number): void {
