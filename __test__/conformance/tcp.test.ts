@@ -219,7 +219,9 @@ const CONNECTIONS = sized(200, 1000);
 const BYTES_EACH = sized(32_768, 1 << 20);
 
 async function exchange(t: ExecutionContext, proactor: Proactor): Promise<void> {
-  const listener = await listen({ port: 0, host: '127.0.0.1', proactor });
+  // Node takes one connection in each turn of the loop, and here turns are long: whom the queue has no room for, and who waits
+  // for half a minute, is reset by the kernel.
+  const listener = await listen({ port: 0, host: '127.0.0.1', backlog: CONNECTIONS, proactor });
   const { port } = listener.address();
   const random = new Random(CONNECTIONS);
   const said: string[] = [];
