@@ -47,7 +47,8 @@ function flat(t: ExecutionContext, resident: readonly number[]): void {
   const steady = resident.slice(Math.floor(resident.length / 4));
   const third = Math.floor(steady.length / 3);
   const [first, last] = [median(steady.slice(0, third)), median(steady.slice(-third))];
-  t.true(last - first < 16, `${first.toFixed(1)} MiB at first, ${last.toFixed(1)} MiB in the end`);
+  // In a short run V8's young generation may still be growing, to three times 16 MiB.
+  t.true(last - first < sized(48, 16), `${first.toFixed(1)} MiB at first, ${last.toFixed(1)} MiB in the end`);
 }
 
 for (const watchdog of ['watchdog', 'no timer at all']) {
