@@ -2,10 +2,12 @@
  * Description: a program's own `Allocator` and `IoBuffer`: asked once for each read, told once what came of it, whatever
  * happens; and what they do wrong hurts nobody else.
  */
-import { alloc, open, owned, pooled } from 'ritsu';
-import type { Allocator, IoBuffer, IoMemory } from 'ritsu';
-import { onEach, onEachAlone } from './support/backends.ts';
+import test from 'ava';
+import { Proactor, alloc, open, owned, pooled } from 'ritsu';
+import type { Allocator, BackendName, IoBuffer, IoMemory } from 'ritsu';
+import { AVAILABLE, onEach, onEachAlone } from './support/backends.ts';
 import { fileOf, randomBytes } from './support/files.ts';
+import { eventually } from './support/net.ts';
 import { sameBytes } from './support/same.ts';
 import { CountingBuffer, RoundAllocator } from './support/styles.ts';
 
@@ -144,4 +146,71 @@ onEach('an IoBuffer that reads into part of its memory gets all of it back', asy
   t.is(whole.length, 1000);
   sameBytes(t, whole.subarray(500, 600), CONTENT.subarray(0, 100));
   await file.close();
+});
+
+onEach('an IoBuffer that throws when it is told of an end: that read has the error, the next ones go on', async (t, proactor) => {
+  const file = await open(fileOf(CONTENT), { proactor });
+  const reader = file.hybrid();
+  const controller = new AbortController();
+  const thrower: IoBuffer = {
+    prepare: (): IoMemory => ({ memory: Buffer.from(new ArrayBuffer(1000)) }),
+    complete: () => { throw new Error('not wanted'); },
+  };
+  const waiting = reader.read(thrower, { signal: controller.signal }); // it is not known yet what kind of file it is
+  controller.abort();
+  await t.throwsAsync(waiting, { message: 'not wanted' });
+  const bytes = await reader.read(owned(Buffer.from(new ArrayBuffer(1000))));
+  sameBytes(t, bytes!.data, CONTENT.subarray(0, 1000), 'from the beginning');
+  await file.close();
+});
+
+onEach('an allocator that aborts the read it is asked for', async (t, proactor) => {
+  const file = await open(fileOf(CONTENT), { proactor });
+  const controller = new AbortController();
+  const allocator = new RoundAllocator(() => {
+    controller.abort();
+    return Buffer.from(new ArrayBuffer(1000));
+  });
+  const plain = file.allocator({ blockSize: 1000 });
+  (await plain.read())!.release(); // from here on its reads begin at once
+  await t.throwsAsync(file.allocator({ allocator, blockSize: 1000 }).read({ signal: controller.signal }), { name: 'AbortError' });
+  t.is(allocator.out, 0);
+  const bytes = await plain.read();
+  sameBytes(t, bytes!.data, CONTENT.subarray(1000, 2000), 'no byte was lost');
+  bytes!.release();
+  await file.close();
+});
+
+test.serial('an allocator that throws as its memory comes back for nobody: it is uncaught, and other reads go on', async (t) => {
+  const listeners = process.listeners('uncaughtException'); // the process' own: one backend after the other
+  process.removeAllListeners('uncaughtException');
+  const caught: string[] = [];
+  process.on('uncaughtException', ({ message }) => caught.push(message));
+  for (const backend of AVAILABLE as BackendName[]) {
+    const proactor = new Proactor({ backend });
+    const file = await open(fileOf(CONTENT), { proactor });
+    let isFull = false;
+    const allocator: Allocator = {
+      acquire: () => Buffer.from(new ArrayBuffer(1000)),
+      release: () => { if (isFull) throw new Error(backend); },
+    };
+    let chunks = 0;
+    for await (const bytes of file.allocator({ allocator, blockSize: 1000, readAhead: 2 })) {
+      bytes.release();
+      chunks += 1;
+      if (chunks < 3) continue; // it is not known at the first whether the file can be read ahead
+      await eventually(t, 'both that were read ahead are there', () => proactor.stats().inFlight === 0);
+      isFull = true;
+      break;
+    }
+    await eventually(t, 'both were told', () => caught.length === 2);
+    t.deepEqual(caught.splice(0), [backend, backend]);
+    const next = await file.allocator({ blockSize: 1000 }).read();
+    sameBytes(t, next!.data, CONTENT.subarray(3000, 4000), 'nobody was given them');
+    next!.release();
+    await file.close();
+    await proactor.destroy();
+  }
+  process.removeAllListeners('uncaughtException');
+  for (const listener of listeners) process.on('uncaughtException', listener);
 });

@@ -25,7 +25,6 @@ export interface SendFileOptions extends CancelOptions {
 
 /** Blocks that are read while another is sent. */
 const AHEAD = 2;
-const BLOCK = 65_536;
 
 interface Piece {
   readonly position: number;
@@ -43,9 +42,9 @@ class Pieces {
   #unwanted = new AbortController();
   #next: number;
 
-  constructor(file: File, start: number, end: number, cancel: CancelOptions) {
+  constructor(reader: AllocatorReader, start: number, end: number, cancel: CancelOptions) {
     this.#cancel = cancel;
-    this.#reader = file.allocator({ blockSize: BLOCK });
+    this.#reader = reader;
     this.#next = start;
     this.#end = end;
   }
@@ -79,7 +78,7 @@ class Pieces {
 
   #read(): void {
     const position = this.#next;
-    const wanted = Math.min(BLOCK, this.#end - position);
+    const wanted = Math.min(this.#reader.blockSize, this.#end - position);
     const { signal: ended, prompt } = this.#cancel;
     const unwanted = this.#unwanted.signal;
     const signal = ended === undefined ? unwanted : AbortSignal.any([ended, unwanted]);
@@ -138,8 +137,9 @@ export async function sendFile(file: File, writer: StreamWriter, timers: Timers,
   const end = length === undefined ? Number.MAX_SAFE_INTEGER : Math.min(start + length, Number.MAX_SAFE_INTEGER);
   const refused = refusal(cancel, 'sendFile', true);
   if (refused !== undefined) throw refused;
+  const reader = file.allocator(); // may throw: nothing is limited yet
   const limits = new Limits(cancel, timers);
-  const pieces = new Pieces(file, start, end, limits.cancel);
+  const pieces = new Pieces(reader, start, end, limits.cancel);
   let sent = 0;
   try {
     for (let bytes = await pieces.take(); bytes !== null; bytes = await pieces.take()) {

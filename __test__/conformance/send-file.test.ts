@@ -10,8 +10,8 @@ import { once } from 'node:events';
 import * as fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
-import { CancelScope, listen, open } from 'ritsu';
-import type { Proactor, Stream, TimeoutError } from 'ritsu';
+import { CancelScope, Proactor, listen, open } from 'ritsu';
+import type { BackendName, Stream, TimeoutError } from 'ritsu';
 import { onEach, onEachAlone } from '../support/backends.ts';
 import { fileOf, freshPath, randomBytes } from '../support/files.ts';
 import { closeAll, disposed, drain, eventually, nodeConnect, tcpPair, unixPair } from '../support/net.ts';
@@ -216,9 +216,28 @@ onEach('wrong arguments, and what is closed', async (t, proactor) => {
   }
   await t.throwsAsync(inside.sendFile(file, { signal: AbortSignal.abort('before') }), { name: 'AbortError' });
   await file.close();
-  await t.throwsAsync(inside.sendFile(file), { code: 'ERR_RITSU_CLOSED' });
   const again = await open(fileOf(CONTENT), { proactor });
   await inside.close();
   await t.throwsAsync(inside.sendFile(again), { code: 'ERR_RITSU_CLOSED' });
   await again.close();
+});
+
+onEachAlone('a pool of small blocks; and what cannot begin leaves nothing that waits for its time', {}, async (t, proactor, backend) => {
+  const other = new Proactor({ backend: backend as BackendName, pool: { classes: [{ size: 4096, count: 4 }], hugePages: false } });
+  const file = await open(fileOf(CONTENT), { proactor: other });
+  const pair = await disposed(t, tcpPair(proactor));
+  const came = drain(pair.outside.allocator());
+  t.is(await pair.inside.sendFile(file, { position: 1 }), CONTENT.length - 1);
+  await pair.inside.shutdown();
+  sameBytes(t, await came, CONTENT.subarray(1), 'all of it');
+
+  await other.destroy();
+
+  const ended = new Proactor({ backend: backend as BackendName });
+  const neverRead = await open(fileOf(CONTENT), { proactor: ended });
+  await ended.destroy(); // without ever having made its pool: now it cannot
+  const scope = new CancelScope();
+  const sending = pair.inside.sendFile(neverRead, { timeout: 60_000, signal: scope.signal });
+  await t.throwsAsync(sending, { code: 'ERR_RITSU_CLOSED' });
+  t.is(scope.running, 0);
 });

@@ -78,6 +78,12 @@ function sum(into: Record<string, number>, from: Readonly<Record<string, number>
   for (const [name, count] of Object.entries(from)) into[name] = (into[name] ?? 0) + count;
 }
 
+/** What keeps the process alive: a deadline of work that is over would. */
+function checkTimers(): void {
+  const left = process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+  if (left > 0) find('timers', undefined, `${left} at the end`);
+}
+
 /** A seed of its own for each, so that one can be run again alone. */
 async function live(index: number, count: number): Promise<void> {
   const random = new Random(seed * 1_000_003 + index);
@@ -115,6 +121,7 @@ async function run(): Promise<void> {
     const before = openFds();
     await live(world, CALLS_OF_A_WORLD);
     await checkFds(before);
+    checkTimers();
     report({ worlds: world + 1, findings: findings.size });
     if (findings.size > FINDINGS_MAX) break;
   }

@@ -91,6 +91,8 @@ export class World implements Surroundings {
     const [one, other, third, fourth, fifth] = connected.flat();
     this.#adoptAll([proactor, proactor.pool, new CancelScope(), listener, local, socket, ...resources]);
     for (const each of [...resources, socket]) this.#adoptAll([each.allocator(), each.submitter(), each.hybrid()]);
+    // Most of the others never bring anything: whoever is called should be a reader of a file often enough.
+    for (const each of [...files, ...files, ...files]) this.#adoptAll([each.allocator({ blockSize: 4096 }), each.submitter(), each.hybrid()]);
     for (const each of resources) this.#adopt(each.writer());
     this.#adoptAll([pooled({ pool: proactor.pool, size: 4096 }), owned(Buffer.alloc(4096)), toDuplex(one!), toReadable(other!.allocator()), toWritable(third!.writer())]);
     this.#adoptAll([toWeb(fourth!), toWeb(files[0]!.allocator()), toWeb(fifth!.writer())]);
@@ -127,6 +129,9 @@ export class World implements Surroundings {
     for (const label of new Set(this.#pending.values())) this.#find(label, undefined, 'never settled');
     await turn();
     for (const each of this.#proactors) this.#checkStats(each.stats());
+    for (const each of (this.#live.get('CancelScope') ?? []) as CancelScope[]) {
+      if (each.running > 0) this.#find('CancelScope.running', undefined, `${each.running} at the end`);
+    }
     Proactor.configure({});
   }
 

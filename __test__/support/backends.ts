@@ -46,6 +46,9 @@ function isAvailable(backend: Row): boolean {
 
 const available = new Map(BACKENDS.map((backend) => [backend, isAvailable(backend)]));
 
+/** Those that there are here. */
+export const AVAILABLE = BACKENDS.filter((backend) => available.get(backend));
+
 /** The proactor of this backend that the tests of a file share: they run side by side on it. */
 export function proactorOf(backend: Row): Proactor {
   let proactor = shared.get(backend);

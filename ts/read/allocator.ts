@@ -77,6 +77,11 @@ export class AllocatorReader implements AsyncRead {
     return 'allocator';
   }
 
+  /** How many bytes one read brings at most. */
+  get blockSize(): number {
+    return this.#landing.length;
+  }
+
   /**
    * The next bytes, or those at `position`; null at the end of the file. Release what you get.
    * @example
@@ -93,7 +98,7 @@ export class AllocatorReader implements AsyncRead {
   }
 
   /**
-   * The bytes at many positions, in one memory and by one promise: as fast as a ring is, where the reads are small. The read at
+   * The bytes at many positions, in one memory and by one promise: less work than as many small reads by themselves. The read at
    * `positions[i]` begins in `data` at `i` times the reader's `blockSize`, and `lengths[i]` says how many bytes it brought; what
    * it did not fill is zero. Null when none brought any. 1 to 1024 positions; the pool must have a block that holds them all.
    * @example
@@ -193,7 +198,11 @@ class AllocatorLanding implements Landing {
   }
 
   discard(operation: ReadOperation): void {
-    this.#release(this.#loans.get(operation)!.restore());
+    try {
+      this.#release(this.#loans.get(operation)!.restore());
+    } catch (error) {
+      queueMicrotask(() => { throw error; }); // nobody waits for it; other reads go on
+    }
   }
 
   keep(block: Block, memory: ArrayBuffer | undefined): void {

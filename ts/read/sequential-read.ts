@@ -29,6 +29,11 @@ Object.assign(SequentialRead.prototype, { unwatch: undefined });
 
 /** Fail a read that has no operation; what it was given goes back. */
 export function refuse(read: SequentialRead, failure: () => Error): void {
-  const buffer = read.landing.restore?.(failure);
+  let buffer: Buffer | undefined;
+  try {
+    buffer = read.landing.restore?.(failure);
+  } catch (error) {
+    return read.fail(() => error as Error); // of a program's own IoBuffer
+  }
   read.fail(() => (buffer === undefined ? failure() : Object.assign(failure(), { buffer })));
 }

@@ -177,7 +177,8 @@ export class Sequence {
     read.ended = { cause, options };
     const makeError = (): Error => limitError(cause, options.reason, 'read');
     if (this.#pending.remove(read)) refuse(read, makeError);
-    else if (read.arrived === undefined) this.#host.end(read.operation!, cause, options);
+    else if (read.operation === undefined) return; // its memory is being asked for, or given back, by code that did this
+    else if (read.arrived === undefined) this.#host.end(read.operation, cause, options);
     else if (options.prompt === true) {
       abandon(read, makeError());
       this.#deliver();
