@@ -175,7 +175,6 @@ ringTest('20 workers at a time, started and ended at random under load', async (
   t.deepEqual(after, before, 'descriptors and rings');
   const { home, submitted, asked } = reported(ended);
   t.deepEqual(home, { inFlight: 0, blocksBusy: 0, descriptorsOpen: 0, guests: 0 }, 'of the proactor that they asked');
-  // How far a worker comes before it is ended is the machine's business.
-  t.true(Number(submitted) > total / 8 && Number(asked) > total / 4, `${String(asked)} handles, ${String(submitted)} operations`);
+  t.true(Number(submitted) > total && Number(asked) > total / 2, `${String(asked)} handles, ${String(submitted)} operations`);
   t.log(`${String(asked)} handles, ${String(submitted)} operations of other threads`);
 });

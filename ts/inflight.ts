@@ -7,13 +7,12 @@ import type { CancelCause, CancelOptions } from './cancel.js';
 import { abortError, closedError, timeoutError } from './errors.js';
 import { Fifo } from './fifo.js';
 import { EmptyWarning } from './memory/empty-warning.js';
-import { ECANCELED, MORE, OPCODE_NAMES } from './op.js';
+import { ANSWERED, ECANCELED, EINTR, MORE, NONE, OPCODE_NAMES } from './op.js';
 import type { Completion, Operation } from './op.js';
 import type { Backend } from './backend/backend.js';
 
 type AnyOperation = Operation<unknown>;
 
-const EINTR = -4;
 const GENERATION_MASK = 0xff_ffff;
 
 /** One operation as `Proactor.inflight()` shows it. */
@@ -110,7 +109,7 @@ export class Inflight {
 
   /** End an operation: at once when it has no slot yet, else by asking the backend. The first cause stands. */
   cancel(operation: AnyOperation, cause: CancelCause): void {
-    if (operation.settled || operation.isAnswered) return;
+    if (operation.settled || operation.slot === ANSWERED) return;
     if (operation.cancelCause !== undefined) return this.#giveUp(operation, cause);
     operation.cancelCause = cause;
     operation.isGivenUp = cause === 'closed';
@@ -118,6 +117,15 @@ export class Inflight {
     else {
       if (cause !== 'closed') this.tally.withdrawn += 1;
       operation.fail(operation.failure(ECANCELED).make);
+    }
+  }
+
+  /** Have an operation back before its time, for no cause: it gets ECANCELED, or its answer. One without a slot never had one. */
+  recall(operation: AnyOperation): void {
+    if (operation.settled || operation.slot === ANSWERED) return;
+    if (operation.slot >= 0) this.#backend.cancel(operation);
+    else if (this.#waiting.remove(operation)) {
+      operation.complete({ slot: -1, generation: 0, result: ECANCELED, flags: 0, block: NONE, extra: 0, value: 0 });
     }
   }
 

@@ -91,9 +91,12 @@ export const IPV6_ONLY = 2;
 /** Flag of BIND: an address in use may be taken, as with `SO_REUSEADDR`. */
 export const REUSE_ADDRESS = 4;
 
-/** What the kernel answers for an operation that it ended on request. */
+/** What the kernel answers for an operation that it ended on request; or, of one that it was doing, that. */
 export const ECANCELED = -125;
-const EINTR = -4;
+export const EINTR = -4;
+
+/** `slot` of one that has none, and whose answer is known: no cancel ends it any more. Before it has one it is -1. */
+export const ANSWERED = -2;
 
 /** The largest length of one read or write (Linux: MAX_RW_COUNT, page aligned). */
 export const LENGTH_MAX = 0x7fff_f000;
@@ -172,8 +175,6 @@ export class Operation<T> extends Deferred<T> {
   declare drop: ((value: T) => void) | undefined;
   /** Others that its record carries along: its completion is theirs, and a cancel of theirs ends it. */
   declare fellows: readonly unknown[] | undefined;
-  /** Its answer is known, and it has no slot: no cancel ends it any more. What takes the answer may run a program's code. */
-  declare isAnswered: boolean;
   /** Whose promise the caller has, where it is not this operation's. */
   declare front: Deferred<unknown> | undefined;
   declare private unwatch: Stop | undefined;
@@ -200,7 +201,7 @@ export class Operation<T> extends Deferred<T> {
 
   /** Turn a final completion into the result or the error. Called once. */
   complete(completion: Completion): void {
-    if (this.slot < 0) this.isAnswered = true;
+    if (this.slot < 0) this.slot = ANSWERED; // what takes the answer may run a program's code
     // What a read brought for nobody is dropped as if the cancel had come in time; its memory goes back.
     if (this.landing !== undefined && (this.front ?? this).abandoned && completion.result >= 0) completion.result = ECANCELED;
     try {
@@ -285,7 +286,7 @@ Object.assign(Operation.prototype, {
   argument: undefined,
   path: undefined,
   cancelCause: undefined,
-  isGivenUp: false, isAnswered: false,
+  isGivenUp: false,
   restore: undefined,
   progress: undefined,
   endpoint: undefined,

@@ -194,11 +194,14 @@ export class Proactor implements LoanHost {
     this.#inflight.cancel(operation as Operation<unknown>, cause);
   }
 
+  /** Have an operation back before its time, for no cause: it gets ECANCELED, or its answer. */
+  recall<T>(operation: Operation<T>): void {
+    this.#inflight.recall(operation as Operation<unknown>);
+  }
+
   /** Operations that do nothing, or complete with `result`: for measuring, and for tests of the paths. */
   nop(result = 0): Promise<number> {
-    const operation = new Operation<number>(Opcode.NOP, (op, completion) =>
-      completion.result < 0 ? op.failure(completion.result) : completion.result,
-    );
+    const operation = new Operation<number>(Opcode.NOP, (op, { result: told }) => (told < 0 ? op.failure(told) : told));
     try {
       operation.extra = checkInteger('result', result, -(2 ** 31), 2 ** 31 - 1);
     } catch (error) {

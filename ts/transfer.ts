@@ -13,7 +13,7 @@ import type { CancelOptions } from './cancel.js';
 import type { Endpoint } from './errors.js';
 import type { LoanHost } from './memory/loan.js';
 import type { Parcel, Part } from './memory/parcel.js';
-import { ECANCELED, Operation, WAIT_ALL } from './op.js';
+import { ECANCELED, EINTR, Operation, WAIT_ALL } from './op.js';
 import type { Completion, Failure } from './op.js';
 import { CURRENT } from './turns.js';
 import type { Turn, Turns } from './turns.js';
@@ -57,7 +57,6 @@ const PART_WORDS = 3;
 /** The most bytes that go together; from there on an operation each is no part of the cost. */
 const GATHERED_MAX = 65_536;
 const EAGAIN = -11;
-const EINTR = -4;
 const EMPTY = Buffer.alloc(0);
 const NONE: readonly Buffer[] = Object.freeze([]);
 

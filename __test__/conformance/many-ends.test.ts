@@ -235,3 +235,27 @@ onReal('a FIFO has no positions: ESPIPE, and no byte is taken', async (t, proact
   await sink.close();
   await file.close();
 });
+
+onEachAlone('one of them cannot be begun: the others keep the memory until they are over, and it, if it got a slot, for good', {}, async (t, proactor) => {
+  // Seen red: `launch` of ts/read/many.ts let the error out, and the memory came back while the first was in flight.
+  const file = await open(fileOf(content), { proactor });
+  const { backend } = proactor;
+  await file.allocator({ blockSize: EACH }).readMany([0]).then((bytes) => bytes!.release());
+  const failing = (call: (...given: never[]) => void): ((...given: never[]) => void) => {
+    let count = 0;
+    return function fail(this: unknown, ...given: never[]): void {
+      count += 1;
+      if (count === 2) throw new Error('on purpose');
+      call.apply(this, given);
+    };
+  };
+  for (const [owner, name, comesBack] of [[proactor, 'start', true], [backend, 'encode', false]] as const) {
+    Object.defineProperty(owner, name, { value: failing((owner as never)[name]), configurable: true });
+    const reading = file.hybrid().readMany(owned(alloc(3 * EACH, { proactor })), [0, EACH, 9]);
+    Reflect.deleteProperty(owner, name);
+    t.true(proactor.stats().inFlight >= 2, 'two were begun');
+    const error = await t.throwsAsync<Error & { buffer?: Buffer }>(reading, { message: 'on purpose' });
+    t.is(error.buffer?.length, comesBack ? 3 * EACH : undefined);
+  }
+  await proactor.destroy({ deadline: 50 });
+});

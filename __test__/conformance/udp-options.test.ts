@@ -8,22 +8,17 @@ import * as dgram from 'node:dgram';
 import { once } from 'node:events';
 import { networkInterfaces } from 'node:os';
 import { bind } from 'ritsu';
-import type { BindOptions, Bytes, UdpSocket } from 'ritsu';
+import type { BindOptions, UdpSocket } from 'ritsu';
 import { onEach, onEachAlone } from '../support/backends.ts';
 import type { Body } from '../support/backends.ts';
 import { closeAll, nodeError, shapeOf } from '../support/net.ts';
+import { textOf } from '../support/sources.ts';
 
 const hasV6 = Object.values(networkInterfaces()).some((each) => each?.some(({ address }) => address === '::1'));
 
 /** A machine without IPv6 has no such tests. */
 function withV6(name: string, body: Body): void {
   if (hasV6) onEach(name, body);
-}
-
-function textOf(bytes: Bytes | null): string {
-  const text = bytes!.data.toString();
-  bytes!.release();
-  return text;
 }
 
 onEach('in use; not ours; reuseAddr and reusePort', async (t, proactor) => {

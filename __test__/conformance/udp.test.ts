@@ -8,11 +8,12 @@
  */
 import { networkInterfaces } from 'node:os';
 import { alloc, bind, owned } from 'ritsu';
-import type { AsyncRead, BindOptions, Bytes, Proactor, UdpSocket } from 'ritsu';
+import type { AsyncRead, BindOptions, Proactor, UdpSocket } from 'ritsu';
 import { onEach } from '../support/backends.ts';
 import { randomBytes } from '../support/files.ts';
 import { closeAll, pause } from '../support/net.ts';
 import { sameBytes } from '../support/same.ts';
+import { textOf } from '../support/sources.ts';
 
 const hasV6 = Object.values(networkInterfaces()).some((each) => each?.some(({ address }) => address === '::1'));
 const HOSTS = ['127.0.0.1', ...(hasV6 ? ['::1'] : [])];
@@ -20,12 +21,6 @@ const HOSTS = ['127.0.0.1', ...(hasV6 ? ['::1'] : [])];
 /** Two sockets on this machine. */
 async function two(proactor: Proactor, host = '127.0.0.1', options: BindOptions = {}): Promise<[UdpSocket, UdpSocket]> {
   return [await bind({ host, proactor, ...options }), await bind({ host, proactor, ...options })];
-}
-
-function textOf(bytes: Bytes | null): string {
-  const text = bytes!.data.toString();
-  bytes!.release();
-  return text;
 }
 
 const READERS: readonly (readonly [string, (socket: UdpSocket) => AsyncRead])[] = [

@@ -1,7 +1,7 @@
 /**
  * 20 busy workers at a time, each ended at a random moment in a random way and followed by another; most of them also ask the
  * proactor of this thread, and those of others:
- * `churn <workers in all> <seed> <path> <blocks of the file>`.
+ * `churn <workers in all, at least> <seed> <path> <blocks of the file>`.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -36,6 +36,8 @@ function start(task: BusyTask): Worker {
   }
 }
 
+/** How many more there may be, until enough was asked for: how far a worker comes before it is ended is the machine's business. */
+const TOTAL_MAX = 5 * Number(total);
 let begun = 0;
 let asked = 0;
 
@@ -61,7 +63,7 @@ async function live(how: End): Promise<void> {
 }
 
 async function lane(): Promise<void> {
-  while (begun < Number(total)) {
+  while (begun < Number(total) || (begun < TOTAL_MAX && home.stats().submitted <= Number(total))) {
     begun += 1;
     await live(random.pick(Object.keys(ENDS) as End[]));
     report({ begun });

@@ -17,6 +17,7 @@ import { freshPath, randomBytes } from '../support/files.ts';
 import { disposed, tcpPair } from '../support/net.ts';
 import { sameBytes } from '../support/same.ts';
 import { STREAM_STYLES, pairOf, readToEnd } from '../support/streams.ts';
+import { textOf } from '../support/sources.ts';
 
 const ODD = [1, 2, 3, 7, 511, 4095, 4097, 65_535, 65_537, 100_003];
 
@@ -105,12 +106,6 @@ async function collect(next: () => Promise<string | undefined>): Promise<number[
   let text = '';
   while (text.length < NUMBERS * 4) text += (await next()) ?? '';
   return Array.from({ length: NUMBERS }, (_, index) => Number(text.slice(index * 4, index * 4 + 4)));
-}
-
-function textOf(bytes: Bytes | null): string {
-  const text = bytes!.data.toString();
-  bytes!.release();
-  return text;
 }
 
 const LATE = Symbol('late');

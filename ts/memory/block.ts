@@ -150,6 +150,14 @@ export function stamp(memory: ArrayBuffer, block: Block): void {
   Stamp.put(memory, block);
 }
 
+/**
+ * A range of a block's memory, to copy from or into. Without the fence the program can have moved the memory away, even while the
+ * kernel has it: then it is memory that nobody sees.
+ */
+export function rangeOf({ memory }: Block, offset: number, length: number): Uint8Array {
+  return memory === undefined || memoryDetached(memory) ? new Uint8Array(length) : new Uint8Array(memory, offset, length);
+}
+
 /** The block that an ArrayBuffer shows, or showed before it was moved. */
 export function blockOf(memory: object): Block | undefined {
   return Stamp.of(memory);

@@ -10,7 +10,7 @@
  */
 import { Bytes } from './bytes.js';
 import { RitsuError, argumentValueError, checkInteger, closedError, rangeError } from '../errors.js';
-import { Block, blockOf, inspect, isArrayBuffer, isDetached, isLeaseView, isMovable, move, stamp, tryMove, viewOf } from './block.js';
+import { Block, blockOf, inspect, isArrayBuffer, isDetached, isLeaseView, isMovable, move, rangeOf, stamp, tryMove, viewOf } from './block.js';
 import type { Keeper, Span } from './block.js';
 import { LENGTH_MAX, Opcode } from '../op.js';
 import type { Completion, Failure } from '../op.js';
@@ -190,7 +190,7 @@ export class LoanLanding implements Landing {
   }
 
   #copyBack(original: Span, length: number): Bytes {
-    const came = new Uint8Array(this.#loan.block.memory!, 0, length);
+    const came = rangeOf(this.#loan.block, 0, length);
     let whole: Buffer;
     try {
       whole = viewOf(original.memory as ArrayBuffer, original.offset, original.length);

@@ -16,6 +16,7 @@
 import type { CancelOptions } from '../cancel.js';
 import type { Deferred } from '../deferred.js';
 import { Fifo } from '../fifo.js';
+import { rangeOf } from '../memory/block.js';
 import { Bytes } from '../memory/bytes.js';
 import type { SenderAddress } from '../memory/bytes.js';
 import type { Landing } from '../memory/size-class.js';
@@ -147,7 +148,7 @@ export class DatagramQueue implements Unclosed, Resident {
     const kept = read.settled || read.abandoned ? undefined : this.#kept.shift();
     if (kept === undefined) return false;
     const length = Math.min(kept.data.length, read.length);
-    new Uint8Array(read.block!.memory!, read.offset, length).set(kept.data.subarray(0, length));
+    rangeOf(read.block!, read.offset, length).set(kept.data.subarray(0, length));
     answer.result = length;
     answer.value = kept.truncated || length < kept.data.length ? 1 : 0;
     this.#answering = kept;
@@ -161,7 +162,7 @@ export class DatagramQueue implements Unclosed, Resident {
 
   /** The read's promise was rejected before its datagram came. */
   keep({ block, offset }: DatagramRead, completion: Completion): void {
-    const data = new Uint8Array(block!.memory!, offset, completion.result).slice();
+    const data = rangeOf(block!, offset, completion.result).slice();
     const address = this.#senderOf(this.host.backend.messageAddress(completion));
     this.#kept.push({ data, address, truncated: completion.value === 1 });
   }
@@ -170,8 +171,7 @@ export class DatagramQueue implements Unclosed, Resident {
   prepend({ data, address, truncated }: Bytes): boolean {
     if (!this.open) return false;
     this.#kept.unshift({ data: Uint8Array.from(data), address, truncated });
-    const current = this.#current;
-    if (current?.settled === false && current.slot >= 0) this.host.backend.cancel(current as never); // it comes back for it
+    if (this.#current !== undefined) this.host.recall(this.#current); // it comes back for it
     return true;
   }
 

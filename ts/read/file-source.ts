@@ -93,7 +93,9 @@ export class FileSource implements ReadSource, SequenceHost {
 
   readPlaces(landing: Landing, places: Places, plan: Plan): Deferred<Bytes | null> {
     const many = new ManyRead(places);
-    return this.#begin(many, landing, places.positions[0]!, plan, () => this.#sequence.whenKnown(() => this.#armMany(many, landing)));
+    this.#prepare(many, landing, places.positions[0]!, plan);
+    if (!many.settled) this.#sequence.whenKnown(() => this.#armMany(many, landing));
+    return many;
   }
 
   pooled(pool: BufferPool, length: number | undefined): Landing {
@@ -134,33 +136,30 @@ export class FileSource implements ReadSource, SequenceHost {
     options: CancelOptions | undefined,
     finish: ReadOperation['finish'],
   ): ReadOperation {
-    return this.#begin(new Operation<Bytes | null>(Opcode.READ, finish), landing, position, options);
+    const operation = new Operation<Bytes | null>(Opcode.READ, finish);
+    this.#prepare(operation, landing, position, options);
+    if (!operation.settled) this.#arm(operation, landing);
+    return operation;
   }
 
-  #begin(
-    operation: ReadOperation,
-    landing: Landing,
-    position: number,
-    options: CancelOptions | undefined,
-    arm = () => landing.arm(operation),
-  ): ReadOperation {
+  /** What it is to do, and what ends it. */
+  #prepare(operation: ReadOperation, landing: Landing, position: number, options: CancelOptions | undefined): void {
     operation.landing = landing;
     operation.descriptor = this.#descriptor;
     if (this.#direct) operation.direct = true;
     if (this.#options !== 0) operation.options = this.#options;
     operation.length = landing.length;
     operation.position = position;
-    if (this.#ended) {
-      operation.refuse(() => closedError('read'));
-      return operation;
-    }
-    this.host.watch(operation, options);
+    if (this.#ended) operation.refuse(() => closedError('read'));
+    else this.host.watch(operation, options);
+  }
+
+  #arm(operation: ReadOperation, landing: Landing): void {
     try {
-      if (!operation.settled) arm();
+      landing.arm(operation);
     } catch (error) {
       operation.refuse(() => error as Error); // no memory to be had
     }
-    return operation;
   }
 
   end(operation: ReadOperation, cause: 'abort' | 'timeout', options: EndOptions): void {
@@ -178,12 +177,8 @@ export class FileSource implements ReadSource, SequenceHost {
   /** What has no positions (a FIFO) would give each of the reads whatever comes. */
   #armMany(many: ManyRead, landing: Landing): void {
     if (many.settled) return;
-    try {
-      if (this.seekable) landing.arm(many);
-      else many.refuse(() => (this.host.open ? systemError(ESPIPE, 'read') : closedError('read')));
-    } catch (error) {
-      many.refuse(() => error as Error); // no memory to be had
-    }
+    if (this.seekable) this.#arm(many, landing);
+    else many.refuse(() => (this.host.open ? systemError(ESPIPE, 'read') : closedError('read')));
   }
 
   /** The file is being closed: what waits is refused, what was begun is finished. */

@@ -10,7 +10,7 @@
  * | direct | the first read | its completion: idle |
  * | polling | a poll: the descriptor is non-blocking and had nothing | its completion: idle |
  */
-import { ECANCELED } from '../op.js';
+import { ECANCELED, EINTR } from '../op.js';
 
 export type Flow = 'idle' | 'waiting' | 'armed' | 'stopping' | 'direct' | 'polling';
 
@@ -21,7 +21,6 @@ export type Flow = 'idle' | 'waiting' | 'armed' | 'stopping' | 'direct' | 'polli
  */
 export type Verdict = 'bytes' | 'end' | 'again' | 'empty' | 'not ready' | 'one shot' | 'failed';
 
-const EINTR = -4;
 const EAGAIN = -11;
 const ENOMEM = -12;
 const EINVAL = -22;

@@ -10,11 +10,11 @@
  * the kernel chose: for it one operation over the group is *armed*, which goes on delivering (multishot); see `flow.ts`.
  * Beside the flow stands the end: the result (0, or an error) that every read gets once the stash is empty. A read that
  * is aborted leaves the queue at once; when it is direct, its own completion decides.
- *
  * Who calls: `StreamSource` (reads), the group (`wake`, `spill`), `Channel` (`close`, `setOptions`).
  */
 import type { CancelOptions } from '../cancel.js';
 import { closedError } from '../errors.js';
+import { rangeOf } from '../memory/block.js';
 import type { Block } from '../memory/block.js';
 import type { GroupUser } from '../memory/group.js';
 import { giveBack } from '../memory/loan.js';
@@ -85,7 +85,7 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
   /** Bytes that go to the next read, before all others. One that the kernel has comes back for them. */
   prepend(bytes: Uint8Array): void {
     this.#stashed().prepend(bytes);
-    if (this.#direct !== undefined) this.#host.backend.cancel(this.#direct as never);
+    if (this.#direct !== undefined) this.#host.recall(this.#direct);
     else this.#pump();
   }
 
@@ -206,7 +206,7 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
 
   /** The read's promise was rejected before they came, or others come before them: they are stashed. */
   #keepBytes({ block, offset }: StreamRead, completion: Completion): void {
-    if (!this.#closed) this.#stashed().keep(new Uint8Array(block!.memory!, offset, completion.result));
+    if (!this.#closed) this.#stashed().keep(rangeOf(block!, offset, completion.result));
     completion.result = ECANCELED;
   }
 

@@ -6,14 +6,13 @@
  * position: an ordinary operation, which shares the block with the others. With the last of them it is over. Who calls: the
  * readers, through `FileSource`.
  */
-import type { CancelCause } from '../cancel.js';
-import { argumentTypeError, argumentValueError, checkInteger, checkPosition, closedError, rangeError } from '../errors.js';
-import type { CancelOptions } from '../cancel.js';
+import type { CancelCause, CancelOptions } from '../cancel.js';
+import { argumentTypeError, argumentValueError, checkInteger, checkPosition, rangeError } from '../errors.js';
 import type { Deferred } from '../deferred.js';
-import { isDetached } from '../memory/block.js';
+import { rangeOf } from '../memory/block.js';
 import { Bytes } from '../memory/bytes.js';
 import type { ReadOperation } from '../memory/size-class.js';
-import { ECANCELED, LENGTH_MAX, NONE, Opcode, Operation, SHARES } from '../op.js';
+import { ECANCELED, EINTR, LENGTH_MAX, NONE, Opcode, Operation, SHARES } from '../op.js';
 import type { Completion, EndOptions, Failure } from '../op.js';
 import type { Plan } from './read.js';
 import type { ReadSource } from './source.js';
@@ -34,7 +33,6 @@ export interface Places {
 
 /** The most positions of one call: as many as a vectored call has parts (Linux: IOV_MAX). */
 const POSITIONS_MAX = 1024;
-const EINTR = -4;
 
 /** Checked positions: a copy. */
 export function checkPositions(positions: Positions): readonly number[] {
@@ -68,6 +66,15 @@ export function planOfMany(source: ReadSource, options: ReadManyOptions | undefi
   const plan = source.plan(options);
   if (plan.position !== undefined) throw argumentValueError('options.position', 'must not be given beside positions', plan.position);
   return plan;
+}
+
+/** What cannot be begun must not take the memory from those that were. */
+function start(host: { start<T>(operation: Operation<T>): void }, part: Part): void {
+  try {
+    host.start(part);
+  } catch (error) {
+    part.fail(() => error as Error);
+  }
 }
 
 function nothing(): null {
@@ -106,11 +113,13 @@ class Part extends Operation<null> {
   }
 
   override complete({ result }: Completion): void {
+    if (this.settled) return; // given up
     this.succeed(null);
     this.whole.answered(this, this.index, result);
   }
 
   override fail(failure: () => Error): void {
+    if (this.settled) return;
     super.fail(failure);
     this.whole.unanswered(this, failure);
   }
@@ -124,9 +133,9 @@ export class ManyRead extends Operation<Bytes | null> {
   #left = 0;
   /** The first error, in the order of the answers; one that says more than that it was cancelled goes before. */
   #error = 0;
-  /** Why one of them was not begun. */
+  /** Why one of them was not begun, or was given up. */
   #refusal: (() => Error) | undefined = undefined;
-  /** The system was given up with some of them: it keeps the memory. */
+  /** Some were given up while the system had them: it keeps the memory. */
   #isForsaken = false;
 
   constructor(places: Places) {
@@ -143,7 +152,7 @@ export class ManyRead extends Operation<Bytes | null> {
     const parts: Part[] = [];
     for (let index = 0; index < positions.length; index += 1) parts.push(new Part(this, index, this.#places));
     this.#parts = parts;
-    for (const part of parts) host.start(part);
+    for (const part of parts) start(host, part);
   }
 
   override end(cause: CancelCause, options: EndOptions, cancel: (operation: Operation<Bytes | null>, cause: CancelCause) => void): void {
@@ -163,9 +172,11 @@ export class ManyRead extends Operation<Bytes | null> {
 
   /** One has ended without an answer: it was not begun, or the system was given up. */
   unanswered(part: Part, failure: () => Error): void {
-    if (part.slot >= 0) this.#isForsaken = true;
-    else if (part.cancelCause === undefined) this.#refusal ??= failure;
-    else this.#failed(part, ECANCELED);
+    if (part.slot < 0 && part.cancelCause !== undefined) this.#failed(part, ECANCELED);
+    else {
+      this.#isForsaken ||= part.slot >= 0;
+      this.#refusal ??= failure;
+    }
     this.#count();
   }
 
@@ -179,7 +190,7 @@ export class ManyRead extends Operation<Bytes | null> {
     this.#left -= 1;
     if (this.#left > 0) return;
     this.#parts = undefined;
-    if (this.#isForsaken) this.fail(() => closedError(this.syscall));
+    if (this.#isForsaken) this.fail(this.#refusal!);
     else if (this.#refusal !== undefined) this.refuse(this.#refusal);
     else {
       const result = this.#error === 0 ? this.#arrange() : this.#error;
@@ -195,15 +206,9 @@ export class ManyRead extends Operation<Bytes | null> {
     for (let index = 0; index < lengths.length; index += 1) {
       const length = lengths[index]!;
       sum += length;
-      if (length < each) this.#clear(this.offset + index * each + length, each - length);
+      if (length < each) rangeOf(this.block!, this.offset + index * each + length, each - length).fill(0);
     }
     return sum === 0 ? 0 : lengths.length * each;
-  }
-
-  /** Without the fence the program can have moved the memory away: then nobody sees it. */
-  #clear(offset: number, length: number): void {
-    const { memory } = this.block!;
-    if (memory !== undefined && !isDetached(memory)) new Uint8Array(memory, offset, length).fill(0);
   }
 }
 

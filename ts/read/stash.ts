@@ -3,6 +3,7 @@
  * whoever fills it (`isFull`). Who calls: `Intake`.
  */
 import { Fifo } from '../fifo.js';
+import { rangeOf } from '../memory/block.js';
 import type { Block } from '../memory/block.js';
 import type { GroupUser } from '../memory/group.js';
 import { allocate, giveBack } from '../memory/loan.js';
@@ -62,7 +63,7 @@ export class Stash {
     const { streamGroup } = this.#host;
     const part = new Chunk(streamGroup.take() ?? allocate(this.#host, most), 0, Math.min(most, streamGroup.size));
     this.#host.copies += 1;
-    this.#copy(new Uint8Array(part.block.memory!, 0, part.length));
+    this.#copy(rangeOf(part.block, 0, part.length));
     return part;
   }
 
@@ -101,7 +102,7 @@ export class Stash {
     while (!this.isEmpty) {
       const length = Math.min(size, this.#bytes);
       const chunk = new Chunk(allocate(this.#host, length), 0, length);
-      this.copyTo(new Uint8Array(chunk.block.memory!, 0, length));
+      this.copyTo(rangeOf(chunk.block, 0, length));
       spilled.push(chunk);
     }
     this.#chunks = spilled;
@@ -117,7 +118,7 @@ export class Stash {
 
   #copyOf(bytes: Uint8Array): Block {
     const block = allocate(this.#host, bytes.length);
-    new Uint8Array(block.memory!).set(bytes);
+    rangeOf(block, 0, bytes.length).set(bytes);
     this.#host.copies += 1;
     return block;
   }
@@ -126,7 +127,7 @@ export class Stash {
     let copied = 0;
     for (let first = this.#chunks.peek(); first !== undefined && copied < target.length; first = this.#chunks.peek()) {
       const length = Math.min(first.length, target.length - copied);
-      target.set(new Uint8Array(first.block.memory!, first.offset, length), copied);
+      target.set(rangeOf(first.block, first.offset, length), copied);
       copied += length;
       if (length === first.length) {
         this.#remove(first);

@@ -1,5 +1,6 @@
 /** What an intake deals with: reads that wait for their turn, and what it asks of the kernel by itself. */
 import { STREAM } from '../errors.js';
+import { rangeOf } from '../memory/block.js';
 import { Bytes } from '../memory/bytes.js';
 import { giveBack } from '../memory/loan.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
@@ -112,7 +113,7 @@ export class StreamReads {
   answerFrom(stash: Stash): void {
     const read = this.first()!;
     const { block, offset, length } = read;
-    if (block !== undefined) return this.answerFirst(stash.copyTo(new Uint8Array(block.memory!, offset, length)));
+    if (block !== undefined) return this.answerFirst(stash.copyTo(rangeOf(block, offset, length)));
     const chunk = stash.shift(length);
     read.block = chunk.block;
     if (chunk.offset !== 0) read.offset = chunk.offset;

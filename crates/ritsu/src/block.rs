@@ -1,6 +1,6 @@
 //! The block table: which memory may be given to an op, and who has it now. Pure: it holds addresses and never looks behind them.
 //!
-//! A block is in exactly one state; an op is given idle blocks only. The memory itself belongs to `memory.rs`. Only the proactor and
+//! A block is in exactly one state; an op is given idle blocks only, or one that it shares. The memory itself belongs to `memory.rs`. Only the proactor and
 //! `memory.rs` call this.
 //!
 //! ```text

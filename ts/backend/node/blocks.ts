@@ -1,8 +1,8 @@
 /**
  * Memory of the `node` backend: ordinary ArrayBuffers, with the states that blocks have in the Rust core.
  *
- * Idle (JavaScript has it), busy (a call owns it until it is finished, or several that share it) or provided (in the list of its group, first in,
- * first out). A call is given idle blocks only. A pool block whose holder forgot it is noticed when its ArrayBuffer is
+ * Idle (JavaScript has it), busy (a call owns it until it is finished, or several that share it) or provided (in the list
+ * of its group, first in, first out). A call is given idle blocks only, or one that it shares. A pool block whose holder forgot it is noticed when its ArrayBuffer is
  * collected; since that memory is the holder's alone here, a new one can be exposed at any time.
  */
 import type { Block } from '../../memory/block.js';
