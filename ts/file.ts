@@ -183,7 +183,7 @@ export class File implements AsyncDisposable {
   /** What the system knows of the file; the fields of Node's `fs.Stats`. */
   async stat(options?: CancelOptions): Promise<Stat> {
     const operation = new Operation<Stat>(Opcode.STATX, (op, completion) =>
-      completion.result < 0 ? op.failure(completion.result) : new Stat(this.#proactor.backend.status(completion)),
+      completion.result < 0 ? op.failure(completion.result) : new Stat(this.#proactor.backend.numbers(completion)),
     );
     return traced(this.#submit(operation, options).promise);
   }

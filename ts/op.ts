@@ -45,6 +45,7 @@ export const Opcode = {
   SHUTDOWN: 25,
   POLL: 26,
   PROVIDE: 27,
+  READ_MANY: 28,
 } as const;
 
 export type OpcodeName = keyof typeof Opcode;
@@ -56,7 +57,7 @@ export const OPCODE_NAMES = Object.keys(Opcode) as OpcodeName[];
 const SYSCALLS = [
   'nop', 'open', 'close', 'read', 'read', 'read', 'write', 'write', 'readv', 'writev', 'fsync', 'fdatasync', 'ftruncate',
   'fallocate', 'fstat', 'timeout', 'cancel', 'connect', 'listen', 'bind', 'accept', 'read', 'recvmsg', 'write', 'write',
-  'shutdown', 'poll', 'provide',
+  'shutdown', 'poll', 'provide', 'read',
 ] as const;
 
 /** No block, no descriptor, in a record. */
@@ -75,9 +76,9 @@ export const REFUSED = 4;
 export const UNREF = 1;
 /** Option bit: it is left to a worker thread of the kernel at once, and not tried on this one first (IOSQE_ASYNC). */
 export const ASYNCHRONOUS = 2;
-/** Option bit of READ and READ_FIXED: the block is shared with others that say so, a range each. */
-export const SHARES = 4;
 
+/** Flag of READ_MANY: into registered memory. */
+export const REGISTERED = 1;
 /** Flag of ACCEPT, RECEIVE_SELECT and READ_SELECT: one operation brings many completions. It may end at any time. */
 export const MULTISHOT = 1;
 /** Flag of SEND and SEND_MESSAGE: the kernel goes on until all of it is sent. */

@@ -1,15 +1,13 @@
 /**
  * Description: many reads as one, where they do not simply come: aborted, waiting for slots or memory, refused, wrong arguments.
  *
- * What turns it red: memory that is given back before the last part is over, or twice, or not at all; a part that an abort forgets;
- * an argument that is looked at after memory was moved.
+ * What turns it red: memory that is given back before the last place is read, or twice, or not at all; places that are read although
+ * it was aborted; an argument that is looked at after memory was moved.
  */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
-import test from 'ava';
 import { alloc, open, owned, pooled } from 'ritsu';
 import type { Bytes, IoBuffer, Positions } from 'ritsu';
-import { simulate } from 'ritsu/testing';
 import { onEach, onEachAlone, onReal, onRealAlone } from '../support/backends.ts';
 import { collectUntil } from '../support/collect.ts';
 import { fileOf, freshPath, randomBytes } from '../support/files.ts';
@@ -21,28 +19,35 @@ const EACH = 4096;
 const SIZE = 300_000;
 const content = randomBytes(SIZE, 3);
 
-onEachAlone('some parts wait for a slot when it is aborted, destroyed, or over', { inFlightMax: 4 }, async (t, proactor) => {
+onEachAlone('aborted before it is handed over, or after, and destroyed: it is one operation, and one answer', { inFlightMax: 4 }, async (t, proactor, backend) => {
   const file = await open(fileOf(content), { proactor });
+  const positions = Array.from({ length: 60 }, (_, index) => index * EACH);
   const reader = file.allocator({ blockSize: EACH });
-  const positions = Array.from({ length: 30 }, (_, index) => index * EACH);
+  const inUse = (): number[] => proactor.stats().pool.map(({ count, available }) => count - available);
   const whole = (await reader.readMany(positions))!;
-  sameBytes(t, whole.data, content.subarray(0, 30 * EACH));
+  sameBytes(t, whole.data, content.subarray(0, 60 * EACH));
   whole.release();
-  const abort = new AbortController();
-  const aborted = reader.readMany(positions, { signal: abort.signal });
-  proactor.backend.flush();
-  abort.abort();
-  await t.throwsAsync(aborted, { name: 'AbortError' });
-  t.deepEqual(proactor.stats().pool.map(({ count, available }) => count - available), [0, 0, 0, 0, 0]);
-  const { cancel } = proactor.stats();
-  t.is(cancel.won + cancel.lost + cancel.withdrawn, 30, 'each part is counted');
+  for (const isHandedOver of [false, true]) {
+    const before = proactor.stats().cancel;
+    const abort = new AbortController();
+    const aborted = reader.readMany(positions, { signal: abort.signal });
+    if (isHandedOver) proactor.backend.flush();
+    abort.abort();
+    const name = await aborted.then((bytes) => bytes!.release(), (error: Error) => error.name);
+    // A ring may have read all of them while it took them. Node is given a few at a time.
+    if (!isHandedOver || backend === 'node') t.is(name, 'AbortError');
+    else t.true(name === 'AbortError' || name === undefined, name as string);
+    const { won, lost, withdrawn } = proactor.stats().cancel;
+    t.is(won + lost + withdrawn - before.won - before.lost - before.withdrawn, 1, 'counted once');
+    t.deepEqual(inUse(), [0, 0, 0, 0, 0]);
+  }
   const ended = reader.readMany(positions);
   await proactor.destroy();
   await t.throwsAsync(ended, { code: 'ERR_RITSU_CLOSED' });
-  t.deepEqual(proactor.stats().pool.map(({ count, available }) => count - available), [0, 0, 0, 0, 0]);
+  t.deepEqual(inUse(), [0, 0, 0, 0, 0]);
 });
 
-onEach('prompt: the promise rejects at once, the memory comes when the last part is over', async (t, proactor) => {
+onEach('prompt: the promise rejects at once, the memory comes when the last place is read', async (t, proactor) => {
   const file = await open(fileOf(content), { proactor });
   const abort = new AbortController();
   const memory = alloc(3 * EACH, { proactor });
@@ -67,28 +72,6 @@ onEach('while it is in flight its memory is nobody else’s', async (t, proactor
   t.deepEqual(bytes.lengths, [2 * EACH, 2 * EACH]);
   t.is(bytes.take().length, 4 * EACH);
   await file.close();
-});
-
-test('simulated: the memory is busy until the last part is over', async (t) => {
-  // Seen red: `giveBack` of ts/backend/node/blocks.ts let a shared block go with the first of those that share it.
-  const simulation = simulate({ seed: 5, pace: 'manual', time: 'system' });
-  const { proactor } = simulation;
-  const [file] = await Promise.all([open(fileOf(content), { proactor }), simulation.settled()]);
-  const reader = file.allocator({ blockSize: EACH });
-  const [first] = await Promise.all([reader.readMany([0]), simulation.settled()]); // from here on the file is known
-  first!.release();
-  const reading = reader.readMany([0, 1, 2, 3, 4, 5]);
-  const seen = new Set<number>();
-  for (let stats = proactor.stats(); stats.inFlight > 0; stats = proactor.stats()) {
-    t.is(stats.blocksBusy, 1);
-    seen.add(stats.inFlight);
-    simulation.step();
-  }
-  t.true(seen.size > 2, 'they came one after the other');
-  t.is(proactor.stats().blocksBusy, 0);
-  (await reading)!.release();
-  await Promise.all([file.close(), simulation.settled()]);
-  await simulation.close();
 });
 
 onEach('an error of the system is that of all: with its call, and the memory', async (t, proactor) => {
@@ -209,7 +192,6 @@ onRealAlone('without the fence its memory is moved away: nobody else notices', {
 });
 
 onRealAlone('a lease that is forgotten comes back, whichever place brought something', { pool: { classes: [{ size: 8192, count: 2 }] } }, async (t, proactor) => {
-  // Seen red: `#watchLease` of ts/backend/node.ts asked whether the part that was answered last had brought something.
   const file = await open(fileOf(content.subarray(0, EACH)), { proactor });
   const reader = file.allocator({ blockSize: EACH });
   const forget = async (positions: Positions): Promise<number> => (await reader.readMany(positions))!.data.length;
@@ -234,28 +216,4 @@ onReal('a FIFO has no positions: ESPIPE, and no byte is taken', async (t, proact
   bytes!.release();
   await sink.close();
   await file.close();
-});
-
-onEachAlone('one of them cannot be begun: the others keep the memory until they are over, and it, if it got a slot, for good', {}, async (t, proactor) => {
-  // Seen red: `launch` of ts/read/many.ts let the error out, and the memory came back while the first was in flight.
-  const file = await open(fileOf(content), { proactor });
-  const { backend } = proactor;
-  await file.allocator({ blockSize: EACH }).readMany([0]).then((bytes) => bytes!.release());
-  const failing = (call: (...given: never[]) => void): ((...given: never[]) => void) => {
-    let count = 0;
-    return function fail(this: unknown, ...given: never[]): void {
-      count += 1;
-      if (count === 2) throw new Error('on purpose');
-      call.apply(this, given);
-    };
-  };
-  for (const [owner, name, comesBack] of [[proactor, 'start', true], [backend, 'encode', false]] as const) {
-    Object.defineProperty(owner, name, { value: failing((owner as never)[name]), configurable: true });
-    const reading = file.hybrid().readMany(owned(alloc(3 * EACH, { proactor })), [0, EACH, 9]);
-    Reflect.deleteProperty(owner, name);
-    t.true(proactor.stats().inFlight >= 2, 'two were begun');
-    const error = await t.throwsAsync<Error & { buffer?: Buffer }>(reading, { message: 'on purpose' });
-    t.is(error.buffer?.length, comesBack ? 3 * EACH : undefined);
-  }
-  await proactor.destroy({ deadline: 50 });
 });

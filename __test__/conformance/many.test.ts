@@ -112,7 +112,6 @@ for (const { name, reader } of STYLES) {
   });
 
   onEach(`${name}: withdrawn in its turn, refused, or timed out: the memory comes back, and the error says why`, async (t, proactor) => {
-    // Seen red: `end` of ts/read/many.ts cancelled the whole, which has no slot, and not its parts.
     const file = await open(fileOf(content), { proactor });
     const many = reader(file, proactor);
     const abort = new AbortController();
@@ -151,7 +150,7 @@ onEach('around the page cache', async (t, proactor) => {
   await file.close();
 });
 
-onEach('1024 positions, more than there are slots for, wait for their turn', async (t, proactor) => {
+onEach('1024 positions, more than the submission queue has entries', async (t, proactor) => {
   const file = await open(fileOf(content), { proactor });
   const positions = Array.from({ length: 1024 }, (_, index) => (index * 1009) % (SIZE - 64));
   const bytes = (await file.allocator({ blockSize: 64 }).readMany(positions))!;

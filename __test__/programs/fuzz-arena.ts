@@ -11,11 +11,13 @@ export type Slice = readonly [offset: number, length: number];
 
 const LISTS = { at: 0, words: 300 };
 const STEP = 512;
-const COUNT = 30;
+const COUNT = 24;
 const NAMES_AT = 2048;
 const PAIRS_AT = NAMES_AT + STEP * COUNT;
 const PLAINS_AT = PAIRS_AT + STEP * COUNT;
 const MESSAGES_AT = PLAINS_AT + STEP * COUNT;
+const PLACES_AT = MESSAGES_AT + STEP * COUNT;
+const PLACES = [0, 1, 512, 4096, 65_535, 65_536, 2 ** 53, 2 ** 53 - 1, -1, 0.5, Number.NaN];
 const HEADER_BYTES = 8;
 const SEPARATOR = 0x2f;
 const FAMILIES = [0, 1, 1, 2, 4, 4, 6, 6, 10, 255];
@@ -31,11 +33,12 @@ export function encoded(family: number, port: number, body: readonly number[]): 
 }
 
 export class FuzzArena {
-  /** Where names lie, pairs of addresses with their lengths, single addresses, and messages. */
+  /** Where names lie, pairs of addresses with their lengths, single addresses, messages, and places in a file. */
   names: readonly Slice[] = [[0, 0]];
   pairs: readonly Slice[] = [[0, 0]];
   plains: readonly Slice[] = [[0, 0]];
   messages: readonly Slice[] = [[0, 0]];
+  places: readonly Slice[] = [[0, 0]];
   readonly #arena: Uint8Array;
   readonly #random: Random;
   /** Addresses at which the program's own sockets are. */
@@ -56,6 +59,7 @@ export class FuzzArena {
     this.pairs = this.#rows(PAIRS_AT, () => [...this.#measured(), ...(random.chance(0.3) ? this.#measured() : [])]);
     this.plains = this.#rows(PLAINS_AT, () => this.#address());
     this.messages = this.#rows(MESSAGES_AT, () => this.#message(part));
+    this.places = this.#rows(PLACES_AT, () => this.#list());
     for (let count = 0; count < 50; count += 1) arena[random.below(arena.length)] = random.bits() & 0xff;
     for (let at = 0; at < arena.length; at += 1) if (arena[at] === SEPARATOR) arena[at] = SEPARATOR + 1;
     this.#keepHome();
@@ -105,6 +109,13 @@ export class FuzzArena {
     const padding = Array.from({ length: (4 - (address.length % 4)) % 4 }, () => 0);
     const parts = Array.from({ length: 3 * random.below(4) }, (_, index) => words(part(index % 3)));
     return [...words(length), ...address, ...padding, ...parts.flat()];
+  }
+
+  #list(): number[] {
+    const random = this.#random;
+    const among = random.chance(0.8) ? PLACES.slice(0, 6) : PLACES;
+    const places = Float64Array.from({ length: random.chance(0.1) ? 0 : 1 + random.below(16) }, () => random.pick(among));
+    return [...new Uint8Array(places.buffer)];
   }
 
   /** Wherever an internet address could be read, it is one of ours, or is made to be none. */

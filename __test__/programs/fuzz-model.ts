@@ -89,6 +89,7 @@ export class FuzzModel {
     if (opcode === Opcode.STATX && result === 0) ensure(extra + STATUS_BYTES <= Layout.RESULTS_SIZE, `${what}: a status beyond the arena`);
     if (opcode === Opcode.RECEIVE_MESSAGE && result >= 0) this.#checkAddress(words, extra, what);
     const value = doubles[word / 2 + 3]!;
+    if (opcode === Opcode.READ_MANY && result >= 0) this.#checkCounts(doubles, extra, value, result, what);
     if (KINDS[opcode] !== undefined && result === 0) this.#opened(KINDS[opcode], value, extra, what);
     if (opcode === Opcode.CLOSE && result !== EBADF && (flags & REFUSED) === 0) this.open.delete(waiting.descriptor);
     this.#count(opcode, result);
@@ -106,6 +107,12 @@ export class FuzzModel {
     this.selected += 1;
     const isSelect = waiting.opcode === Opcode.READ_SELECT || waiting.opcode === Opcode.RECEIVE_SELECT;
     ensure(isSelect && this.#groups.get(waiting.group)?.has(block) === true, `${what}: block ${block} of group ${waiting.group}`);
+  }
+
+  #checkCounts(doubles: Float64Array, extra: number, count: number, result: number, what: string): void {
+    ensure(count > 0 && count <= 1024 && extra % 8 === 0 && extra + 8 * count <= Layout.RESULTS_SIZE, `${what}: counts beyond the arena`);
+    const counts = doubles.subarray((Layout.RESULTS + extra) / 8).subarray(0, count);
+    ensure(counts.every((each) => each >= 0) && counts.reduce((sum, each) => sum + each, 0) === result, `${what}: ${counts.join()}`);
   }
 
   #checkAddress(words: Uint32Array, extra: number, what: string): void {

@@ -132,6 +132,8 @@ export class FuzzPage {
       case Opcode.READV:
       case Opcode.WRITEV:
         return { argument: list };
+      case Opcode.READ_MANY:
+        return this.#places();
       case Opcode.CANCEL:
         return this.#cancel();
       default:
@@ -177,6 +179,13 @@ export class FuzzPage {
     const among = Object.values(this.#known.descriptors).toSorted((one, other) => other.length - one.length)[this.#random.chance(0.7) ? 0 : 1]!;
     if (this.#random.chance(0.1)) return this.#word(among);
     return among.splice(this.#random.below(among.length), 1)[0] ?? NONE;
+  }
+
+  /** Mostly a share for each place. */
+  #places(): Fields {
+    const argument = this.#random.pick(this.#arena.places);
+    const share = this.#random.pick([0, 1, 16, 256]);
+    return { argument, ...(this.#random.chance(0.9) && { length: share * (argument[1] / Float64Array.BYTES_PER_ELEMENT) }) };
   }
 
   #cancel(): Fields {

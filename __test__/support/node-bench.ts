@@ -9,7 +9,7 @@ export type Fields = Partial<Pick<Operation<unknown>, 'argument' | 'blockId' | '
   Partial<Pick<Operation<unknown>, 'length' | 'offset' | 'opcode' | 'options' | 'position' | 'target'>>;
 
 export interface Answer extends Completion {
-  readonly status: Float64Array;
+  readonly numbers: Float64Array;
 }
 
 /** A record that names nothing. */
@@ -78,7 +78,7 @@ export class Bench {
     if (this.inside) this.settledInside += 1;
     if (completion.generation !== 5) throw new Error('another generation');
     this.order.push(completion.slot);
-    this.#waiting.get(completion.slot)!({ ...completion, status: this.backend.status(completion).slice() });
+    this.#waiting.get(completion.slot)!({ ...completion, numbers: this.backend.numbers(completion).slice() });
     this.#waiting.delete(completion.slot);
   }
 }

@@ -92,8 +92,8 @@ export interface Backend {
   cancelAll(): void;
   /** The sender of a RECEIVE_MESSAGE completion, encoded (see `net/address.ts`), empty where there is none; valid until the settle call returns. */
   messageAddress(completion: Completion): Uint8Array;
-  /** The 20 numbers of a STATX completion (see `File.stat`); valid until the settle call returns. */
-  status(completion: Completion): Float64Array;
+  /** The 20 numbers of a STATX completion (see `File.stat`), or how many bytes each place of a READ_MANY gave; valid until the settle call returns. */
+  numbers(completion: Completion): Float64Array;
 
   createPool(classes: readonly (readonly [size: number, count: number])[], hugePages: boolean): ClassLayout[];
   /** Register the pool's memory as far as the budget allows; how many bytes of it, from the start, are. */

@@ -31,7 +31,7 @@ const IN_FLIGHT_MAX = 65_536;
 /** Completions delivered before other work of the loop has its turn. */
 const DELIVERY_MAX = 1024;
 const ERRNO_LAST = -4095;
-const NO_STATUS = new Float64Array(20);
+const NO_NUMBERS = new Float64Array(20);
 const NO_ADDRESS = new Uint8Array();
 const EBADF = -9;
 const EMFILE = -24;
@@ -68,7 +68,7 @@ export class NodeBackend implements Backend {
   /** By slot, from `encode` until delivered. */
   readonly #calls: (Call | undefined)[] = [];
   readonly #ready = new Fifo<Call>();
-  #status: Float64Array | undefined = undefined;
+  #numbers: Float64Array | undefined = undefined;
   #sender: Uint8Array | undefined = undefined;
   #deliveryDue = false;
   #closed = false;
@@ -114,8 +114,8 @@ export class NodeBackend implements Backend {
     }
   }
 
-  status(_completion: Completion): Float64Array {
-    return this.#status ?? NO_STATUS;
+  numbers(_completion: Completion): Float64Array {
+    return this.#numbers ?? NO_NUMBERS;
   }
 
   messageAddress(_completion: Completion): Uint8Array {
@@ -283,7 +283,7 @@ export class NodeBackend implements Backend {
     completion.block = call.block;
     completion.extra = call.extra;
     completion.value = call.value;
-    this.#status = call.status;
+    this.#numbers = call.numbers;
     this.#sender = call.sender;
     this.#calls[call.slot] = undefined;
     this.#completed += 1;

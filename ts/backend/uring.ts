@@ -17,7 +17,6 @@ const DOUBLES = Layout.SUBMISSION_SIZE / 8;
 const FIRST_DOUBLE = Layout.SUBMISSIONS / 8;
 const COMPLETION_WORDS = Layout.COMPLETION_SIZE / 4;
 const FIRST_COMPLETION = Layout.COMPLETIONS / 4;
-const STATUS_NUMBERS = 20;
 
 // Words of the header.
 const COUNT = 0;
@@ -108,9 +107,9 @@ export class UringBackend implements Backend {
     this.#native.cancelAll();
   }
 
-  status(completion: Completion): Float64Array {
+  numbers(completion: Completion): Float64Array {
     const first = (Layout.RESULTS + completion.extra) / 8;
-    return this.#doubles.subarray(first, first + STATUS_NUMBERS);
+    return this.#doubles.subarray(first, first + completion.value);
   }
 
   messageAddress(completion: Completion): Uint8Array {

@@ -92,7 +92,7 @@ export class FileSource implements ReadSource, SequenceHost {
   }
 
   readPlaces(landing: Landing, places: Places, plan: Plan): Deferred<Bytes | null> {
-    const many = new ManyRead(places);
+    const many = new ManyRead(this.host, places);
     this.#prepare(many, landing, places.positions[0]!, plan);
     if (!many.settled) this.#sequence.whenKnown(() => this.#armMany(many, landing));
     return many;
@@ -168,7 +168,7 @@ export class FileSource implements ReadSource, SequenceHost {
 
   probeSeekable(): Operation<boolean> {
     const operation = new Operation<boolean>(Opcode.STATX, (op, completion) =>
-      completion.result < 0 ? op.failure(completion.result) : isSeekable(new Stat(this.host.backend.status(completion))),
+      completion.result < 0 ? op.failure(completion.result) : isSeekable(new Stat(this.host.backend.numbers(completion))),
     );
     operation.descriptor = this.#descriptor;
     return this.host.submit(operation);

@@ -14,6 +14,7 @@ import type { Completion } from '../op.js';
 import type { Proactor, Resident } from '../proactor.js';
 import { closeDescriptor } from '../unclosed.js';
 import { GuestOperation } from './guest-operation.js';
+import { isRead } from './local-memory.js';
 import { giveAnswer } from './questions.js';
 import { awaitTurn } from './rounds.js';
 import { RecordReader, RecordWriter } from './records.js';
@@ -149,7 +150,7 @@ export class Guest implements Resident, Asker {
     try {
       const payload = words[at + Ask.PAYLOAD]!;
       if (payload >= 0) this.#lendPayload(operation, parts[payload]!);
-      else if (opcode === Opcode.READ || opcode === Opcode.RECEIVE_MESSAGE) this.#lend(operation, new ArrayBuffer(operation.length));
+      else if (isRead(operation)) this.#lend(operation, new ArrayBuffer(operation.length));
       this.#proactor.start(operation);
     } catch {
       if (!operation.settled) this.refuse(operation, ENOMEM); // a length that no memory has
@@ -181,7 +182,7 @@ export class Guest implements Resident, Asker {
   #detailOf({ opcode }: GuestOperation, completion: Completion): Detail | undefined {
     const { backend } = this.#proactor;
     if (opcode === Opcode.NOP || opcode === Opcode.READ || opcode === Opcode.WRITE) return undefined; // the many
-    if (opcode === Opcode.STATX) return { status: backend.status(completion).slice() };
+    if (opcode === Opcode.STATX || opcode === Opcode.READ_MANY) return { numbers: backend.numbers(completion).slice() };
     if (opcode === Opcode.RECEIVE_MESSAGE) return { sender: alone<never>(backend.messageAddress(completion)) };
     if (!SOCKETS.has(opcode)) return undefined;
     return { local: alone(backend.address(completion.value, false)), peer: alone(backend.address(completion.value, true)) };

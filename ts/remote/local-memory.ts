@@ -2,14 +2,14 @@
 import type { ClassLayout } from '../backend/backend.js';
 import { BlockTable } from '../backend/node/blocks.js';
 import type { Block } from '../memory/block.js';
-import { NONE, Opcode, SHARES } from '../op.js';
+import { NONE, Opcode } from '../op.js';
 import type { Operation } from '../op.js';
 import { headLength } from './record.js';
 
 const PART_WORDS = 3;
 
-export function isRead({ opcode }: Operation<unknown>): boolean {
-  return opcode === Opcode.READ || opcode === Opcode.RECEIVE_MESSAGE;
+export function isRead({ opcode }: { readonly opcode: number }): boolean {
+  return opcode === Opcode.READ || opcode === Opcode.READ_MANY || opcode === Opcode.RECEIVE_MESSAGE;
 }
 
 export abstract class LocalMemory {
@@ -57,10 +57,9 @@ export abstract class LocalMemory {
   protected lendOut(operation: Operation<unknown>): Uint8Array | undefined | number {
     const { opcode, block, offset, length } = operation;
     if (isRead(operation) || opcode === Opcode.WRITE || opcode === Opcode.SEND) {
-      const shares = (operation.options & SHARES) !== 0;
-      const view = this.blocks.view(block?.id ?? NONE, offset, length, shares);
+      const view = this.blocks.view(block?.id ?? NONE, offset, length);
       if (typeof view === 'number') return view;
-      this.blocks.take(block!.id, shares);
+      this.blocks.take(block!.id);
       return isRead(operation) ? undefined : view.slice();
     }
     return opcode === Opcode.WRITEV || opcode === Opcode.SEND_MESSAGE ? this.#gather(operation) : undefined;
@@ -87,8 +86,9 @@ export abstract class LocalMemory {
   }
 
   /** What was read: in place of the block's memory where it is as large, else copied into it. */
-  protected fill({ block, offset }: Operation<unknown>, memory: ArrayBuffer, length: number): void {
+  protected fill({ opcode, block, offset, length: asked }: Operation<unknown>, memory: ArrayBuffer, result: number): void {
     const target = block!;
+    const length = opcode === Opcode.READ_MANY ? asked : result; // each of its places fills a share
     if (target.memory!.byteLength === memory.byteLength) {
       this.blocks.replace(target, memory);
     } else new Uint8Array(target.memory!, offset, length).set(new Uint8Array(memory, 0, length));

@@ -22,7 +22,7 @@ import { ANSWER_FIELDS, ASK_FIELDS, Answer } from './wire.js';
 import type { Batch } from './records.js';
 import type { Call, Detail, Request, Response } from './wire.js';
 
-const NO_STATUS = new Float64Array(20);
+const NO_NUMBERS = new Float64Array(20);
 const NO_ADDRESS = new Uint8Array();
 const ERRNO_LAST = -4095;
 
@@ -109,8 +109,8 @@ export class RemoteBackend extends LocalMemory implements Backend {
     return this.#detail?.sender ?? NO_ADDRESS;
   }
 
-  status(_completion: Completion): Float64Array {
-    return this.#detail?.status ?? NO_STATUS;
+  numbers(_completion: Completion): Float64Array {
+    return this.#detail?.numbers ?? NO_NUMBERS;
   }
 
   adopt(fd: number): Opened | number {

@@ -48,7 +48,7 @@ export const Answer = {
 
 /** What a completion tells besides numbers. */
 export interface Detail {
-  readonly status?: Float64Array;
+  readonly numbers?: Float64Array;
   readonly sender?: Uint8Array;
   /** Of a new socket: where it is, and its peer; or `-errno`. */
   readonly local?: Uint8Array | number;

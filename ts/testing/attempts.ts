@@ -2,7 +2,7 @@
  * What the simulated kernel does with an op each time it looks at it. An attempt either answers, or the op waits and
  * nothing has happened: no byte is consumed, no block chosen, no connection taken.
  */
-import { answerNow, fifoOf, openNow } from '../backend/node/immediate.js';
+import { answerNow, fifoOf, openNow, readPlacesNow } from '../backend/node/immediate.js';
 import { Opcode, UNREF } from '../op.js';
 import { totalOf } from './bytes-queue.js';
 import type { Answer, RingCall } from './call.js';
@@ -19,7 +19,7 @@ const ENOBUFS = -105;
 const ENOMEM = -12;
 
 const MAY_RUN_OUT: ReadonlySet<number> = new Set([
-  Opcode.OPEN, Opcode.READ, Opcode.READV, Opcode.WRITE, Opcode.WRITEV, Opcode.STATX, Opcode.CONNECT, Opcode.ACCEPT,
+  Opcode.OPEN, Opcode.READ, Opcode.READ_MANY, Opcode.READV, Opcode.WRITE, Opcode.WRITEV, Opcode.STATX, Opcode.CONNECT, Opcode.ACCEPT,
   Opcode.SEND, Opcode.SEND_MESSAGE, Opcode.RECEIVE_MESSAGE,
 ]);
 
@@ -78,6 +78,8 @@ function use(call: RingCall, world: World): Answer | undefined {
     case Opcode.READ_FIXED:
     case Opcode.READV:
       return isBytes(channel) ? receiveInto(call, channel, world) : ofFile(call, world);
+    case Opcode.READ_MANY:
+      return readPlaces(call, world);
     case Opcode.READ_SELECT:
     case Opcode.RECEIVE_SELECT:
       return isBytes(channel) ? selectAndReceive(call, channel, world) : selectFromFile(call, world);
@@ -115,7 +117,13 @@ function ofFile(call: RingCall, { random, faults }: World): Answer {
   const isCut = MOVES.has(call.operation.opcode) && random.chance(faults.short);
   const most = isCut ? random.part(totalOf(views), 1) : totalOf(views);
   const result = answerNow(call, isCut ? cut(views, most) : views);
-  return { result, status: call.status };
+  return { result, numbers: call.numbers };
+}
+
+function readPlaces(call: RingCall, { random, faults }: World): Answer {
+  if (call.descriptor?.channel !== undefined) return { result: EINVAL };
+  const result = readPlacesNow(call, (length) => random.part(length, faults.short));
+  return { result, numbers: call.numbers };
 }
 
 function cut(views: readonly Uint8Array[], most: number): Uint8Array[] {

@@ -36,7 +36,7 @@ export interface Entry {
   readonly block: number;
   readonly extra: number;
   readonly value: number;
-  readonly status: Float64Array | undefined;
+  readonly numbers: Float64Array | undefined;
   readonly sender: Uint8Array | undefined;
 }
 
@@ -49,7 +49,7 @@ export interface Answer {
   readonly block?: number;
   readonly extra?: number;
   readonly value?: number;
-  readonly status?: Float64Array | undefined;
+  readonly numbers?: Float64Array | undefined;
   readonly sender?: Uint8Array;
 }
 

@@ -224,6 +224,6 @@ export class Kernel {
 }
 
 export function entryOf(call: RingCall, answer: Answer, flags: number): Entry {
-  const { result, block = NONE, extra = 0, value = 0, status, sender } = answer;
-  return { call, result, flags: flags | (block === NONE ? 0 : SELECTED), block, extra, value, status, sender };
+  const { result, block = NONE, extra = 0, value = 0, numbers, sender } = answer;
+  return { call, result, flags: flags | (block === NONE ? 0 : SELECTED), block, extra, value, numbers, sender };
 }

@@ -33,7 +33,7 @@ const { setImmediate } = globalThis;
 
 const ERRNO_LAST = -4095;
 const EBADF = -9;
-const NO_STATUS = new Float64Array(20);
+const NO_NUMBERS = new Float64Array(20);
 const NO_ADDRESS = new Uint8Array();
 
 export interface RingOptions {
@@ -113,8 +113,8 @@ export class SimulatedRing implements Backend {
     for (const call of this.#calls) if (call !== undefined) this.#cancel(call);
   }
 
-  status(_completion: Completion): Float64Array {
-    return this.#entry?.status ?? NO_STATUS;
+  numbers(_completion: Completion): Float64Array {
+    return this.#entry?.numbers ?? NO_NUMBERS;
   }
 
   messageAddress(_completion: Completion): Uint8Array {

@@ -15,7 +15,7 @@ use ritsu::{BlockId, Detail, Fault, FileStatus, Op, OpOptions, Outcome, Token};
 pub use address::{decode_address, encode_address};
 
 /// Grows with every change of this file that the other side would notice.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Header: words, then counters.
 pub const HEADER_BYTES: usize = 512;
@@ -41,6 +41,8 @@ pub const TOTAL_BYTES: usize = RESULT_OFFSET + RESULT_BYTES;
 pub const STATUS_NUMBERS: usize = 20;
 /// Size of one file status in the result arena.
 pub const STATUS_BYTES: usize = STATUS_NUMBERS * size_of::<f64>();
+/// What lies in the result arena begins at a multiple of this.
+const RESULT_ALIGNMENT: usize = 32;
 /// Room of one address in the result arena: its length (u32), and the address as [`encode_address`] writes it.
 pub const ADDRESS_BYTES: usize = 128;
 
@@ -50,6 +52,8 @@ const _: () = {
     assert!(COMPLETION_OFFSET == 131_584);
     assert!(RESULT_OFFSET == 164_352);
     assert!(TOTAL_BYTES == 229_888);
+    assert!(STATUS_BYTES.is_multiple_of(RESULT_ALIGNMENT) && ADDRESS_BYTES.is_multiple_of(RESULT_ALIGNMENT));
+    assert!(RESULT_BYTES >= PARTS_MAX * size_of::<f64>());
     assert!(size_of::<SubmissionRecord>() == 64);
     assert!(offset_of!(SubmissionRecord, position) == 32);
     assert!(offset_of!(SubmissionRecord, extra) == 40);
@@ -119,8 +123,8 @@ pub const FLAG_REFUSED: u32 = 4;
 pub const OPTION_UNREF: u32 = 1;
 /// Option bit: hand the op to a kernel worker at once.
 pub const OPTION_ASYNC: u32 = 2;
-/// Option bit: the op has a range of its block, others that say so have the rest.
-pub const OPTION_SHARES: u32 = 4;
+/// Flag of a read at many places: into a registered block.
+pub const READ_REGISTERED: u32 = 1;
 /// Flag of ops that may bring many completions.
 pub const MULTISHOT: u32 = 1;
 /// Flag of a send: go on until all is sent.
@@ -211,11 +215,13 @@ pub enum Opcode {
     Poll,
     /// Gives `block` to the group in `target`. Has no slot.
     Provide,
+    /// Into even shares of a range of a block, from the positions (f64) in the argument.
+    ReadMany,
 }
 
 impl Opcode {
     /// Every code with its name, in order.
-    pub const ALL: [(Opcode, &'static str); 28] = [
+    pub const ALL: [(Opcode, &'static str); 29] = [
         (Opcode::Nop, "NOP"),
         (Opcode::Open, "OPEN"),
         (Opcode::Close, "CLOSE"),
@@ -244,6 +250,7 @@ impl Opcode {
         (Opcode::Shutdown, "SHUTDOWN"),
         (Opcode::Poll, "POLL"),
         (Opcode::Provide, "PROVIDE"),
+        (Opcode::ReadMany, "READ_MANY"),
     ];
 
     fn from_word(word: u32) -> Option<Opcode> {
@@ -299,9 +306,9 @@ pub struct CompletionRecord {
     pub flags: u32,
     /// The block that the kernel chose, or [`NONE`].
     pub block: u32,
-    /// What opens: the fd's integer. Status, message: byte offset in the result arena.
+    /// What opens: the fd's integer. Status, counts, message: byte offset in the result arena.
     pub extra: u32,
-    /// What opens: the descriptor id. Message: 1 if it was truncated.
+    /// What opens: the descriptor id. Status, counts: how many numbers (f64) are there. Message: 1 if it was truncated.
     pub value: f64,
 }
 
@@ -351,14 +358,14 @@ pub fn decode(record: &SubmissionRecord, argument: &dyn Fn(usize, usize) -> Vec<
         let group = u16::try_from(record.target).unwrap_or(u16::MAX);
         return Ok(Request::Provide { group, block: BlockId(record.block) });
     }
-    if record.options & !(OPTION_UNREF | OPTION_ASYNC | OPTION_SHARES) != 0 {
+    if record.options & !(OPTION_UNREF | OPTION_ASYNC) != 0 {
         return Err(Refusal { token: token(record), result: fault::ARGUMENT });
     }
     match decode::operation(opcode, record, argument) {
         Some(op) => Ok(Request::Submit {
             token: token(record),
             op,
-            options: OpOptions { asynchronous: record.options & OPTION_ASYNC != 0, shares: record.options & OPTION_SHARES != 0 },
+            options: OpOptions { asynchronous: record.options & OPTION_ASYNC != 0 },
             referenced: record.options & OPTION_UNREF == 0,
         }),
         None => Err(Refusal { token: token(record), result: fault::ARGUMENT }),
@@ -379,7 +386,7 @@ pub fn refusal_result(fault: Fault) -> Option<i32> {
     }
 }
 
-/// An outcome as a record. `result_offset` is where its file status or address was put in the result arena.
+/// An outcome as a record. `result_offset` is where its numbers or its address were put in the result arena.
 pub fn encode(outcome: &Outcome, result_offset: u32) -> CompletionRecord {
     let mut record = CompletionRecord {
         slot: outcome.token.slot,
@@ -402,13 +409,30 @@ pub fn encode(outcome: &Outcome, result_offset: u32) -> CompletionRecord {
             record.extra = fd.cast_unsigned();
             record.value = f64::from(descriptor.0);
         }
-        Detail::Status(_) => record.extra = result_offset,
+        Detail::Status(_) => {
+            record.extra = result_offset;
+            record.value = STATUS_NUMBERS as f64;
+        }
+        Detail::Counts(counts) => {
+            record.extra = result_offset;
+            record.value = counts.len() as f64;
+        }
         Detail::Message { truncated, .. } => {
             record.extra = result_offset;
             record.value = f64::from(u8::from(*truncated));
         }
     }
     record
+}
+
+/// Bytes of the result arena that a detail takes: a multiple of 32, so that what follows is aligned for whatever it is.
+pub fn result_bytes(detail: &Detail) -> usize {
+    match detail {
+        Detail::Status(_) => STATUS_BYTES,
+        Detail::Counts(counts) => (counts.len() * size_of::<f64>()).next_multiple_of(RESULT_ALIGNMENT),
+        Detail::Message { .. } => ADDRESS_BYTES,
+        Detail::None | Detail::Refused | Detail::Selected(_) | Detail::Opened(..) => 0,
+    }
 }
 
 /// A file status as the numbers of the result arena.

@@ -122,7 +122,7 @@ mod items {
             parts_max: abi::PARTS_MAX as u32,
             opcodes: Opcode::ALL.iter().map(|(opcode, name)| ((*name).to_owned(), *opcode as u32)).collect(),
             flags: named(&[("MORE", abi::FLAG_MORE), ("SELECTED", abi::FLAG_SELECTED), ("REFUSED", abi::FLAG_REFUSED)]),
-            options: named(&[("UNREF", abi::OPTION_UNREF), ("ASYNC", abi::OPTION_ASYNC), ("SHARES", abi::OPTION_SHARES)]),
+            options: named(&[("UNREF", abi::OPTION_UNREF), ("ASYNC", abi::OPTION_ASYNC)]),
             faults: faults.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect(),
         }
     }

@@ -1,17 +1,13 @@
 //! The block table: which memory may be given to an op, and who has it now. Pure: it holds addresses and never looks behind them.
 //!
-//! A block is in exactly one state; an op is given idle blocks only, or one that it shares. The memory itself belongs to `memory.rs`. Only the proactor and
+//! A block is in exactly one state; an op is given idle blocks only. The memory itself belongs to `memory.rs`. Only the proactor and
 //! `memory.rs` call this.
 //!
 //! ```text
 //!   Vacant ── add ──> Idle ── lend ──────> Busy ── give_back ──> Idle (or Vacant, if it was retired meanwhile)
-//!     ^                │  ├── share ─────> Shared ── give_back of the last ──> the same
-//!     │                │  └── provide ───> Provided ── take ───> Idle
+//!     ^                │  └── provide ───> Provided ── take ───> Idle
 //!     └─── retire ─────┘
 //! ```
-//!
-//! Shared is for ops that each use a range of one block, and all say so. Whether the ranges overlap is not asked: the kernel may write two
-//! of them in any order, and nobody sees the block before the last op is over.
 
 use crate::error::Fault;
 use std::ptr::NonNull;
@@ -55,8 +51,6 @@ enum State {
     Idle,
     /// The op in this slot owns it until its final outcome. `retiring`: the caller wants it gone then.
     Busy { slot: u32, retiring: bool },
-    /// So many ops own it together, until the final outcome of the last of them. `retiring` as above.
-    Shared { ops: u32, retiring: bool },
     /// In its group's provided-buffer ring: the kernel may choose it for any select read of the group.
     Provided,
 }
@@ -72,14 +66,6 @@ struct Block {
 }
 
 const NOT_FIXED: u16 = u16::MAX;
-
-impl Block {
-    #[inline]
-    fn check(&self, range: BlockRange) -> Result<(), Fault> {
-        let end = u64::from(range.offset) + u64::from(range.length);
-        if end > u64::from(self.length) { Err(Fault::Range) } else { Ok(()) }
-    }
-}
 
 /// What became of a block that came back, or that was retired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +86,7 @@ pub(crate) struct BlockTable {
 }
 
 impl BlockTable {
-    /// Blocks owned by ops, one by one or together.
+    /// Blocks owned by ops.
     pub(crate) fn busy(&self) -> u32 {
         self.busy
     }
@@ -140,28 +126,14 @@ impl BlockTable {
         match block.state {
             State::Idle => {}
             State::Busy { slot: owner, .. } if owner == slot => {}
-            State::Vacant | State::Busy { .. } | State::Shared { .. } | State::Provided => return Err(Fault::Block),
+            State::Vacant | State::Busy { .. } | State::Provided => return Err(Fault::Block),
         }
-        block.check(range)?;
+        if u64::from(range.offset) + u64::from(range.length) > u64::from(block.length) {
+            return Err(Fault::Range);
+        }
         if block.state == State::Idle {
             block.state = State::Busy { slot, retiring: false };
             self.busy += 1;
-        }
-        Ok(())
-    }
-
-    /// Gives a block to one more op that shares it: it is idle, or all that have it share it. Such an op names the block once.
-    #[inline]
-    pub(crate) fn share(&mut self, range: BlockRange) -> Result<(), Fault> {
-        let block = self.blocks.get_mut(range.block.0 as usize).ok_or(Fault::Block)?;
-        block.check(range)?;
-        match &mut block.state {
-            State::Idle => {
-                block.state = State::Shared { ops: 1, retiring: false };
-                self.busy += 1;
-            }
-            State::Shared { ops, .. } => *ops += 1,
-            State::Vacant | State::Busy { .. } | State::Provided => return Err(Fault::Block),
         }
         Ok(())
     }
@@ -171,22 +143,16 @@ impl BlockTable {
     #[inline]
     pub(crate) fn give_back(&mut self, id: BlockId, slot: u32) -> Returned {
         let block = &mut self.blocks[id.0 as usize];
-        let retiring = match &mut block.state {
+        match block.state {
             State::Busy { slot: owner, retiring } => {
-                assert_eq!(*owner, slot, "a block comes back from the op that has it");
-                *retiring
+                assert_eq!(owner, slot, "a block comes back from the op that has it");
+                self.busy -= 1;
+                block.state = State::Idle;
+                if retiring { self.vacate(id) } else { Returned::Kept }
             }
-            State::Shared { ops: 1, retiring } => *retiring,
-            State::Shared { ops, .. } => {
-                *ops -= 1;
-                return Returned::Kept;
-            }
-            State::Idle | State::Vacant => return Returned::Kept,
+            State::Idle | State::Vacant => Returned::Kept,
             State::Provided => unreachable!("a block of an op is not in a buffer ring"),
-        };
-        self.busy -= 1;
-        block.state = State::Idle;
-        if retiring { self.vacate(id) } else { Returned::Kept }
+        }
     }
 
     /// The address of a range that was lent.
@@ -227,7 +193,7 @@ impl BlockTable {
         let block = self.blocks.get_mut(id.0 as usize).ok_or(Fault::Block)?;
         match (&mut block.state, block.kind) {
             (State::Vacant | State::Provided, _) | (_, BlockKind::Pool { .. }) => Err(Fault::Block),
-            (State::Busy { retiring, .. } | State::Shared { retiring, .. }, _) => {
+            (State::Busy { retiring, .. }, _) => {
                 *retiring = true;
                 Ok(Returned::Kept)
             }
@@ -243,7 +209,7 @@ impl BlockTable {
 
     /// Whether an op has the block.
     pub(crate) fn is_busy(&self, id: BlockId) -> bool {
-        matches!(self.blocks.get(id.0 as usize), Some(Block { state: State::Busy { .. } | State::Shared { .. }, .. }))
+        matches!(self.blocks.get(id.0 as usize), Some(Block { state: State::Busy { .. }, .. }))
     }
 
     /// The registered buffer that covers the block.

@@ -3,7 +3,7 @@
 use super::{BlockId, BlockKind, BlockRange, BlockTable, Returned};
 use crate::error::Fault;
 use proptest::prelude::*;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::ptr::NonNull;
 
 const SIZE: u32 = 4096;
@@ -26,37 +26,6 @@ fn a_block_in_an_op_cannot_be_given_to_another() {
     assert_eq!(table.busy(), 1);
     assert_eq!(table.give_back(BlockId(0), 5), Returned::Kept);
     assert_eq!(table.lend(whole(0), 6), Ok(()));
-}
-
-#[test]
-fn ops_that_share_a_block_have_it_until_the_last_is_over() {
-    let mut table = table(1);
-    let half = |offset| BlockRange { block: BlockId(0), offset, length: SIZE / 2 };
-    assert_eq!(table.share(half(0)), Ok(()));
-    assert_eq!(table.share(half(SIZE / 2)), Ok(()));
-    assert_eq!(table.share(half(SIZE / 2 + 1)), Err(Fault::Range));
-    assert_eq!(table.lend(whole(0), 7), Err(Fault::Block), "not for one that does not share");
-    assert_eq!(table.check_provide(BlockId(0), 0), Err(Fault::Block));
-    assert_eq!(table.give_back(BlockId(0), 5), Returned::Kept);
-    assert!(table.is_busy(BlockId(0)));
-    assert_eq!((table.busy(), table.lend(whole(0), 7)), (1, Err(Fault::Block)));
-    assert_eq!(table.give_back(BlockId(0), 6), Returned::Kept);
-    assert_eq!((table.busy(), table.lend(whole(0), 7)), (0, Ok(())));
-    assert_eq!(table.share(half(0)), Err(Fault::Block), "what one has alone is not shared");
-}
-
-#[test]
-fn a_shared_block_that_is_retired_goes_with_the_last() {
-    let mut table = BlockTable::default();
-    let block = table.add(NonNull::dangling(), SIZE, BlockKind::Own);
-    let range = BlockRange { block, offset: 0, length: SIZE };
-    table.share(range).unwrap();
-    table.share(range).unwrap();
-    assert_eq!(table.retire(block), Ok(Returned::Kept));
-    assert_eq!(table.give_back(block, 1), Returned::Kept);
-    assert!(table.describe(block).is_some());
-    assert_eq!(table.give_back(block, 2), Returned::Vacated);
-    assert_eq!(table.share(range), Err(Fault::Block));
 }
 
 #[test]
@@ -129,14 +98,13 @@ fn only_registered_blocks_are_fixed() {
 }
 
 proptest! {
-    /// The oracle: a set of idle blocks, of provided blocks, and of (block, slot) pairs, and how many ops share a block.
+    /// The oracle: a set of idle blocks, of provided blocks, and of (block, slot) pairs.
     #[test]
-    fn a_block_is_in_exactly_one_place(steps in prop::collection::vec((0usize..7, 0u32..8, 0u32..3), 0..300)) {
+    fn a_block_is_in_exactly_one_place(steps in prop::collection::vec((0usize..5, 0u32..8, 0u32..3), 0..300)) {
         let mut table = table(6);
         let mut idle: HashSet<u32> = (0..6).collect();
         let mut provided: HashSet<u32> = HashSet::new();
         let mut busy: HashSet<(u32, u32)> = HashSet::new();
-        let mut sharers: HashMap<u32, u32> = HashMap::new();
         for (kind, block, slot) in steps {
             match kind {
                 0 | 1 => {
@@ -152,18 +120,9 @@ proptest! {
                     prop_assert_eq!(table.check_provide(BlockId(block), 0).is_ok(), idle.contains(&block));
                     if idle.remove(&block) { table.provide(BlockId(block)); provided.insert(block); }
                 }
-                4 => {
-                    let allowed = idle.contains(&block) || sharers.contains_key(&block);
-                    prop_assert_eq!(table.share(whole(block)).is_ok(), allowed);
-                    if allowed { idle.remove(&block); *sharers.entry(block).or_default() += 1; }
-                }
-                5 => if let Some(count) = sharers.remove(&block) {
-                    table.give_back(BlockId(block), slot);
-                    if count == 1 { idle.insert(block); } else { sharers.insert(block, count - 1); }
-                },
                 _ => if provided.remove(&block) { table.take(BlockId(block)); idle.insert(block); },
             }
-            prop_assert_eq!(table.busy() as usize, busy.len() + sharers.len());
+            prop_assert_eq!(table.busy() as usize, busy.len());
             prop_assert_eq!(table.provided() as usize, provided.len());
             prop_assert_eq!(busy.iter().map(|(block, _)| block).collect::<HashSet<_>>().len(), busy.len());
         }

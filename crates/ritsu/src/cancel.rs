@@ -4,6 +4,7 @@
 //! is skipped when its turn comes (`Proactor::push`).
 
 use crate::identity::Token;
+use crate::in_flight::Scratch;
 use crate::op::Op;
 use crate::proactor::Proactor;
 use crate::slot::CancelStep;
@@ -24,8 +25,29 @@ impl Proactor {
                 self.ready.push_back(target);
                 self.statistics.withdrawn += 1;
             }
-            CancelStep::Send => self.cancels.push_back(target),
+            CancelStep::Send => self.withdraw_rest(target),
             CancelStep::Nothing => {}
+        }
+    }
+
+    /// What the kernel has not seen of an op of many parts never happens; for the rest a cancel is sent.
+    fn withdraw_rest(&mut self, target: Token) {
+        let cargo = self.slots.complete(target).expect("it is cancelling");
+        if let Scratch::Many(many) = &mut cargo.scratch {
+            many.withdraw_rest();
+            if many.is_over() {
+                let result = many.result();
+                self.slots.make_ready(target, result);
+                return self.ready.push_back(target);
+            }
+        }
+        self.queue_cancel(target);
+    }
+
+    fn queue_cancel(&mut self, target: Token) {
+        let cargo = self.slots.complete(target).expect("it is cancelling");
+        if !std::mem::replace(&mut cargo.is_cancel_queued, true) {
+            self.cancels.push_back(target);
         }
     }
 
@@ -38,14 +60,18 @@ impl Proactor {
 
     /// A cancel that did not find its op, or found it with a kernel worker, may have missed it for good: an op on its way from one place of
     /// the kernel to another goes on (seen with connects, to be expected of multishot). So it is sent once more, unless the op has ended.
-    pub(crate) fn repeat_cancel(&mut self, target: Token, result: i32) {
+    pub(crate) fn repeat_cancel(&mut self, target: Token, part: u32, result: i32) {
         let missed = result == -libc::ENOENT || result == -libc::EALREADY;
         if missed && self.slots.is_cancelling(target) {
             let cargo = self.slots.complete(target).expect("it is cancelling");
+            // The parts of one op have a cancel each, and are cancelled together again.
+            if cargo.is_cancel_queued || matches!(&cargo.scratch, Scratch::Many(many) if !many.is_out(part)) {
+                return;
+            }
             cargo.cancels = cargo.cancels.saturating_add(1);
             // What waits for a peer is found sooner or later; what waits for a disk, or for its notification, never is.
             if cargo.op.waits_for_a_peer() || cargo.cancels < CANCELS_MAX {
-                self.cancels.push_back(target);
+                self.queue_cancel(target);
             }
         }
     }
@@ -53,8 +79,11 @@ impl Proactor {
     /// Sends a cancel again to every op that was cancelled and has not ended.
     pub(crate) fn repeat_cancels(&mut self) {
         if self.cancels.is_empty() {
-            let tokens = self.slots.tokens().into_iter().filter(|token| self.slots.is_cancelling(*token));
-            self.cancels.extend(tokens);
+            for token in self.slots.tokens() {
+                if self.slots.is_cancelling(token) {
+                    self.queue_cancel(token);
+                }
+            }
         }
     }
 }

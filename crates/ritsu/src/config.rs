@@ -2,6 +2,8 @@
 //!
 //! Every queue of the crate has a maximum, and each maximum is a sum written out here.
 
+use crate::identity::SLOTS_MAX;
+
 /// Submission queue entries: one flush of a busy turn (64 to 128 ops) twice over, so that a full queue is the exception.
 const ENTRIES: u32 = 256;
 /// Ops in flight: every idle connection has one, so this is how many of those there may be. Slots are made as they are needed.
@@ -11,8 +13,8 @@ const COMPLETION_ENTRIES: u32 = 4096;
 /// Registered memory: half of the usual 8 MiB memlock limit, which is shared by all processes of one user.
 const REGISTERED_BYTES_MAX: usize = 4 << 20;
 
-/// Slots are named by 32 bits, but a table of more than a million is a mistake in the caller.
-const IN_FLIGHT_LIMIT: u32 = 1 << 20;
+/// As many slots as `user_data` can name; a table of more than a million would be a mistake in the caller.
+const IN_FLIGHT_LIMIT: u32 = SLOTS_MAX;
 /// `IORING_MAX_ENTRIES` (`io_uring_setup(2)`).
 const ENTRIES_LIMIT: u32 = 32_768;
 /// `IORING_MAX_CQ_ENTRIES` (`io_uring_setup(2)`).

@@ -1,8 +1,15 @@
 //! Who an op is: slot and generation, and how they travel through the kernel in `user_data`. Pure.
 //!
-//! `user_data` = slot (32 bits) | generation (24 bits) << 32 | kind (8 bits) << 56. The generation makes a late completion or a late
-//! cancel of an earlier op in the same slot recognisable: it is counted and ignored.
+//! `user_data` = slot (20 bits) | part (12 bits) << 20 | generation (24 bits) << 32 | kind (8 bits) << 56. The generation makes a late
+//! completion or a late cancel of an earlier op in the same slot recognisable: it is counted and ignored. Part 0 is all of an op, but for
+//! one that the kernel has in many parts.
 
+/// Bits of a slot number.
+const SLOT_BITS: u32 = 20;
+/// Slots that can be named.
+pub(crate) const SLOTS_MAX: u32 = 1 << SLOT_BITS;
+/// Parts of one op that can be told apart.
+pub(crate) const PARTS_MAX: u32 = 1 << (32 - SLOT_BITS);
 /// Bits of a generation.
 const GENERATION_BITS: u32 = 24;
 /// The largest generation; the one after it is 0.
@@ -52,8 +59,14 @@ pub(crate) struct UserData(pub(crate) u64);
 impl UserData {
     #[inline]
     pub(crate) fn new(kind: Kind, token: Token) -> Self {
-        debug_assert!(token.generation <= GENERATION_MAX);
-        Self(u64::from(token.slot) | u64::from(token.generation) << 32 | (kind as u64) << 56)
+        Self::of_part(kind, token, 0)
+    }
+
+    #[inline]
+    pub(crate) fn of_part(kind: Kind, token: Token, part: u32) -> Self {
+        debug_assert!(token.generation <= GENERATION_MAX && token.slot < SLOTS_MAX && part < PARTS_MAX);
+        let low = token.slot | part << SLOT_BITS;
+        Self(u64::from(low) | u64::from(token.generation) << 32 | (kind as u64) << 56)
     }
 
     #[inline]
@@ -68,23 +81,30 @@ impl UserData {
 
     #[inline]
     pub(crate) fn token(self) -> Token {
-        Token { slot: self.0 as u32, generation: (self.0 >> 32) as u32 & GENERATION_MAX }
+        Token { slot: self.0 as u32 & (SLOTS_MAX - 1), generation: (self.0 >> 32) as u32 & GENERATION_MAX }
+    }
+
+    #[inline]
+    pub(crate) fn part(self) -> u32 {
+        self.0 as u32 >> SLOT_BITS
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{GENERATION_MAX, Kind, Token, UserData};
+    use super::{GENERATION_MAX, Kind, PARTS_MAX, SLOTS_MAX, Token, UserData};
     use proptest::prelude::*;
 
     proptest! {
         #[test]
-        fn user_data_gives_back_what_went_in(slot: u32, generation in 0..=GENERATION_MAX, kind in 0usize..3) {
+        fn user_data_gives_back_what_went_in(slot in 0..SLOTS_MAX, part in 0..PARTS_MAX, generation in 0..=GENERATION_MAX, kind in 0usize..3) {
             let kind = [Kind::Op, Kind::Cancel, Kind::Internal][kind];
             let token = Token { slot, generation };
-            let data = UserData::new(kind, token);
+            let data = UserData::of_part(kind, token, part);
             prop_assert_eq!(data.kind(), Some(kind));
             prop_assert_eq!(data.token(), token);
+            prop_assert_eq!(data.part(), part);
+            prop_assert_eq!(UserData::new(kind, token).part(), 0);
         }
     }
 

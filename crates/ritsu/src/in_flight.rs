@@ -8,10 +8,12 @@ use crate::address::EncodedAddress;
 use crate::block::{BlockRange, BlockTable};
 use crate::buffer::{MessageBuffer, StatusBuffer};
 use crate::descriptor::DescriptorTable;
+use crate::identity::{Kind, Token, UserData};
+use crate::many::Many;
 use crate::memory::Memory;
 use crate::op::{Op, OpOptions, Position, StatusTarget};
 use crate::outcome::Detail;
-use crate::ring::{self, Completion, Entry};
+use crate::ring::{self, Completion, Entry, Ring};
 use io_uring::{opcode, squeue, types};
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
@@ -26,6 +28,8 @@ pub(crate) enum Scratch {
     /// Nothing: the slot only carries the answer to an op that was refused.
     Refused,
     Parts(Vec<libc::iovec>),
+    /// How far each part of a [`Op::ReadMany`] is.
+    Many(Box<Many>),
     Time(types::Timespec),
     Status(StatusBuffer),
     Message(MessageBuffer),
@@ -45,6 +49,8 @@ pub(crate) struct InFlight {
     pub(crate) scratch: Scratch,
     /// Cancels that did not find it.
     pub(crate) cancels: u8,
+    /// A cancel for it waits for room.
+    pub(crate) is_cancel_queued: bool,
 }
 
 /// What finishing an op may change.
@@ -56,8 +62,60 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl InFlight {
+    /// Puts the op into the submission queue, which has room for an entry; one of many parts as far as there is room. Whether that was all.
+    #[inline]
+    pub(crate) fn push(&mut self, token: Token, blocks: &BlockTable, ring: &mut Ring) -> bool {
+        if matches!(self.scratch, Scratch::Many(_)) {
+            return self.push_parts(token, blocks, ring);
+        }
+        let entry = self.prep(blocks).user_data(UserData::new(Kind::Op, token).0);
+        let pushed = ring.push(&entry);
+        assert!(pushed, "there was room, and only this thread pushes");
+        true
+    }
+
+    fn push_parts(&mut self, token: Token, blocks: &BlockTable, ring: &mut Ring) -> bool {
+        let (Op::ReadMany { target, positions, fixed, .. }, Scratch::Many(many)) = (&self.op, &mut self.scratch) else {
+            unreachable!("no other op has parts")
+        };
+        let file = types::Fd(self.file);
+        let length = target.length / positions.len() as u32;
+        let fixed = fixed.then(|| blocks.fixed(target.block).expect("checked at submit"));
+        while !ring.is_full() {
+            let Some(part) = many.next() else { return true };
+            let address = blocks.address(BlockRange { offset: target.offset + part * length, length, ..*target });
+            let position = positions[part as usize];
+            let entry = match fixed {
+                Some(buffer) => opcode::ReadFixed::new(file, address, length, buffer).offset(position).build(),
+                None => opcode::Read::new(file, address, length).offset(position).build(),
+            };
+            let entry = if self.options.asynchronous { entry.flags(squeue::Flags::ASYNC) } else { entry };
+            let pushed = ring.push(&entry.user_data(UserData::of_part(Kind::Op, token, part).0));
+            assert!(pushed, "there was room, and only this thread pushes");
+        }
+        many.is_pushed()
+    }
+
+    /// Puts a cancel for each part that the kernel has into the submission queue. `false`: there was no room for all; called again, it goes on.
+    pub(crate) fn push_cancels(&mut self, token: Token, ring: &mut Ring, sent: &mut u64) -> bool {
+        let mut push = |part| {
+            let entry = opcode::AsyncCancel::new(UserData::of_part(Kind::Op, token, part).0).build();
+            let pushed = ring.push(&entry.user_data(UserData::of_part(Kind::Cancel, token, part).0));
+            *sent += u64::from(pushed);
+            pushed
+        };
+        let Scratch::Many(many) = &mut self.scratch else { return push(0) };
+        while let Some(part) = many.next_to_cancel() {
+            if !push(part) {
+                many.cancel_again(part);
+                return false;
+            }
+        }
+        true
+    }
+
     /// Encodes the op, in its slot: everything the entry points at stays where it is until the final completion.
-    pub(crate) fn prep(&mut self, blocks: &BlockTable) -> Entry {
+    fn prep(&mut self, blocks: &BlockTable) -> Entry {
         let file = types::Fd(self.file);
         let entry = match &self.op {
             Op::Nop { result: 0 } => opcode::Nop::new().build(),
@@ -103,6 +161,7 @@ impl InFlight {
             }
             Op::Statx { target } => self.scratch.status(target, self.file),
             Op::Timeout { duration } => opcode::Timeout::new(self.scratch.time(*duration)).build(),
+            Op::ReadMany { .. } => unreachable!("it is pushed in parts"),
             Op::Connect { .. }
             | Op::Listen { .. }
             | Op::Bind { .. }
@@ -153,6 +212,7 @@ impl InFlight {
                 (result, Detail::None)
             }
             Op::Timeout { .. } if result == -libc::ETIME => (0, Detail::None),
+            Op::ReadMany { .. } => self.finish_parts(),
             Op::Connect { .. }
             | Op::Listen { .. }
             | Op::Bind { .. }
@@ -177,6 +237,22 @@ impl InFlight {
             | Op::Timeout { .. }
             | Op::Accept { .. } => (result, Detail::None),
         }
+    }
+
+    /// Takes the answer to a part of the op; that of an op without parts is its own. `None`: it is none of the kernel's. Else whether it was
+    /// the last.
+    #[inline]
+    pub(crate) fn answer(&mut self, part: u32, result: i32) -> Option<bool> {
+        match &mut self.scratch {
+            Scratch::Many(many) => many.answer(part, result).then(|| many.is_over()),
+            _ => Some(true),
+        }
+    }
+
+    fn finish_parts(&mut self) -> (i32, Detail) {
+        let Scratch::Many(many) = std::mem::replace(&mut self.scratch, Scratch::None) else { unreachable!("it has parts") };
+        let result = many.result();
+        (result, if result < 0 { Detail::None } else { Detail::Counts(many.into_counts()) })
     }
 
     /// The answer to an op that the kernel did not see.

@@ -82,6 +82,7 @@ mod error;
 mod identity;
 mod in_flight;
 mod ladder;
+mod many;
 mod memory;
 mod op;
 mod outcome;

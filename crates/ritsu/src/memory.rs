@@ -134,11 +134,10 @@ impl Memory {
 
     /// Gives the op in `slot` all that it names, or nothing.
     #[inline]
-    pub(crate) fn claim(&mut self, op: &Op, slot: u32, shares: bool, ring: &Ring) -> Result<(), Fault> {
+    pub(crate) fn claim(&mut self, op: &Op, slot: u32, ring: &Ring) -> Result<(), Fault> {
         let parts = op.parts();
         for (index, range) in parts.iter().enumerate() {
-            let lent = if shares { self.blocks.share(*range) } else { self.blocks.lend(*range, slot) };
-            if let Err(fault) = lent {
+            if let Err(fault) = self.blocks.lend(*range, slot) {
                 for lent in &parts[..index] {
                     self.give_back(lent.block, slot);
                 }
@@ -146,7 +145,9 @@ impl Memory {
             }
         }
         match op {
-            Op::ReadFixed { target: range, .. } | Op::WriteFixed { source: range, .. }
+            Op::ReadFixed { target: range, .. }
+            | Op::WriteFixed { source: range, .. }
+            | Op::ReadMany { target: range, fixed: true, .. }
                 if self.blocks.fixed(range.block).is_none() =>
             {
                 self.give_back(range.block, slot);

@@ -12,8 +12,9 @@ use std::ffi::CString;
 use std::net::Shutdown;
 use std::time::Duration;
 
-/// `IOV_MAX`: parts of one vectored op.
+/// `IOV_MAX`: parts of one vectored op, and positions of one read.
 const PARTS_MAX: usize = 1024;
+const _: () = assert!(PARTS_MAX <= crate::identity::PARTS_MAX as usize);
 /// What the kernel takes for "the file's current position".
 const CURRENT_POSITION: u64 = u64::MAX;
 
@@ -81,6 +82,20 @@ pub enum Op {
         target: BlockRange,
         /// Where they come from.
         position: Position,
+    },
+    /// Reads at many places of a file (`pread(2)` for each): one op, of as many parts, which the kernel may do in any order. What the place
+    /// at `positions[i]` holds goes to the `i`th even share of the target. The result is the number of bytes in all (at most 2^31 - 1), and
+    /// the detail [`Detail::Counts`](crate::Detail::Counts) says how many each place gave; if one failed, it is the first error in the
+    /// order of the positions, those of a cancel last.
+    ReadMany {
+        /// The file.
+        descriptor: DescriptorId,
+        /// Where the bytes go; its length is a multiple of the number of positions.
+        target: BlockRange,
+        /// Where they come from, each below 2^63. 1 to 1024.
+        positions: Box<[u64]>,
+        /// As [`ReadFixed`](Self::ReadFixed).
+        fixed: bool,
     },
     /// Reads into a block that the kernel chooses from a group (`IOSQE_BUFFER_SELECT`, Linux 5.19). The block is in the detail
     /// ([`Detail::Selected`](crate::Detail::Selected)); at the end of the file, on an error or a cancel none may be chosen. An empty group answers `-ENOBUFS`.
@@ -271,9 +286,6 @@ pub struct OpOptions {
     /// Hand the op to a kernel worker at once (`IOSQE_ASYNC`) instead of trying it inline first: a large cached read does not hold the
     /// thread up.
     pub asynchronous: bool,
-    /// The op has its block together with others that say the same, each a range of it; the block comes back with the last of them. For
-    /// [`Op::Read`] and [`Op::ReadFixed`] only.
-    pub shares: bool,
 }
 
 impl Op {
@@ -283,6 +295,7 @@ impl Op {
         match self {
             Self::Read { descriptor, .. }
             | Self::ReadFixed { descriptor, .. }
+            | Self::ReadMany { descriptor, .. }
             | Self::ReadSelect { descriptor, .. }
             | Self::Write { descriptor, .. }
             | Self::WriteFixed { descriptor, .. }
@@ -317,6 +330,7 @@ impl Op {
         match self {
             Self::Read { target: range, .. }
             | Self::ReadFixed { target: range, .. }
+            | Self::ReadMany { target: range, .. }
             | Self::Write { source: range, .. }
             | Self::WriteFixed { source: range, .. }
             | Self::ReceiveMessage { target: range, .. }
@@ -338,6 +352,12 @@ impl Op {
                 }
             }
             Self::SendMessage { parts, .. } if parts.len() > PARTS_MAX => Err(Fault::Argument),
+            Self::ReadMany { target, positions, .. } => {
+                let count = positions.len();
+                let even = (1..=PARTS_MAX).contains(&count) && (target.length as usize).is_multiple_of(count);
+                let within = positions.iter().all(|position| i64::try_from(*position).is_ok());
+                if even && within { Ok(()) } else { Err(Fault::Argument) }
+            }
             Self::ReadSelect { multishot: true, position: Position::At(_), .. }
             | Self::ReadSelect { multishot: true, length: 1.., .. }
             | Self::ReceiveSelect { multishot: true, length: 1.., .. } => Err(Fault::Argument),
@@ -348,12 +368,6 @@ impl Op {
             | Self::WriteFixed { position, .. } => position.check(),
             _ => Ok(()),
         }
-    }
-
-    /// Whether it may share its block with other ops.
-    #[inline]
-    pub(crate) fn may_share(&self) -> bool {
-        matches!(self, Self::Read { .. } | Self::ReadFixed { .. })
     }
 }
 

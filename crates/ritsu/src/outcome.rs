@@ -86,6 +86,8 @@ pub enum Detail {
     Opened(DescriptorId, RawFd),
     /// The file's status.
     Status(Box<FileStatus>),
+    /// How many bytes each place of an [`Op::ReadMany`](crate::Op::ReadMany) gave, in the order of its positions.
+    Counts(Box<[i32]>),
     /// A message was received.
     Message {
         /// Who sent it, where the socket has such a thing.

@@ -9,8 +9,9 @@ use crate::capability::Capability;
 use crate::config::Config;
 use crate::descriptor::{CloseStep, DescriptorId, DescriptorTable};
 use crate::error::{Fault, SetupError, SubmitError};
-use crate::identity::{Kind, Token, UserData};
+use crate::identity::{Kind, Token};
 use crate::in_flight::{InFlight, Scratch, Surroundings};
+use crate::many::Many;
 use crate::memory::Memory;
 use crate::op::{Op, OpOptions};
 use crate::outcome::Outcome;
@@ -18,7 +19,6 @@ use crate::ring::{Completion, Ring};
 use crate::slot::{Lifecycle, SlotTable};
 use crate::socket;
 use crate::statistics::Statistics;
-use io_uring::opcode;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::marker::PhantomData;
@@ -157,10 +157,10 @@ impl Proactor {
     /// The op comes back with the reason, and nothing has changed.
     #[inline]
     pub fn submit(&mut self, token: Token, mut op: Op, options: OpOptions) -> Result<(), SubmitError> {
-        match self.admit(token, &op, options) {
+        match self.admit(token, &op) {
             Ok(Admitted { file, lifecycle, scratch }) => {
                 op.make_do(&self.capability);
-                self.slots.occupy(token, InFlight { op, file, options, scratch, cancels: 0 }, lifecycle);
+                self.slots.occupy(token, InFlight { op, file, options, scratch, cancels: 0, is_cancel_queued: false }, lifecycle);
                 match lifecycle {
                     Lifecycle::Queued => self.queue.push_back(token),
                     Lifecycle::Ready(_) => self.ready.push_back(token),
@@ -191,6 +191,7 @@ impl Proactor {
             options: OpOptions::default(),
             scratch: Scratch::Refused,
             cancels: 0,
+            is_cancel_queued: false,
         };
         self.slots.occupy(token, nothing, Lifecycle::Ready(result));
         self.ready.push_back(token);
@@ -285,15 +286,12 @@ impl Proactor {
 
     /// Checks an op and takes what it names, or makes the socket that it asks for.
     #[inline]
-    fn admit(&mut self, token: Token, op: &Op, options: OpOptions) -> Result<Admitted, Fault> {
+    fn admit(&mut self, token: Token, op: &Op) -> Result<Admitted, Fault> {
         if self.closed {
             return Err(Fault::Closed);
         }
         self.slots.check(token)?;
         op.check()?;
-        if options.shares && !op.may_share() {
-            return Err(Fault::Argument);
-        }
         if let Op::ReadSelect { .. } | Op::ReceiveSelect { .. } = op
             && !self.capability.buffer_select
         {
@@ -315,12 +313,16 @@ impl Proactor {
         if let Some(result) = now {
             return Ok(Admitted { file: integer, lifecycle: Lifecycle::Ready(result), scratch: Scratch::None });
         }
-        if let Err(fault) = self.memory.claim(op, token.slot, options.shares, &self.ring) {
+        if let Err(fault) = self.memory.claim(op, token.slot, &self.ring) {
             let close = self.descriptors.release(descriptor);
             debug_assert_eq!(close, None, "no close can have come between");
             return Err(fault);
         }
-        Ok(Admitted { file: integer, lifecycle: Lifecycle::Queued, scratch: Scratch::None })
+        let scratch = match op {
+            Op::ReadMany { positions, .. } => Scratch::Many(Box::new(Many::new(positions.len()))),
+            _ => Scratch::None,
+        };
+        Ok(Admitted { file: integer, lifecycle: Lifecycle::Queued, scratch })
     }
 
     fn admit_without_file(&self, op: &Op) -> Admitted {
@@ -347,22 +349,23 @@ impl Proactor {
     fn push(&mut self) {
         while let Some(target) = self.cancels.front().copied() {
             if self.slots.is_cancelling(target) {
-                let entry = opcode::AsyncCancel::new(UserData::new(Kind::Op, target).0).build();
-                if !self.ring.push(&entry.user_data(UserData::new(Kind::Cancel, target).0)) {
+                let cargo = self.slots.complete(target).expect("it is cancelling");
+                if !cargo.push_cancels(target, &mut self.ring, &mut self.statistics.cancels_sent) {
                     return;
                 }
-                self.statistics.cancels_sent += 1;
+                cargo.is_cancel_queued = false;
             }
             self.cancels.pop_front();
         }
-        while !self.queue.is_empty() && !self.ring.is_full() {
-            let token = self.queue.pop_front().expect("looked at just above");
+        while let Some(token) = self.queue.front().copied()
+            && !self.ring.is_full()
+        {
             // `None`: withdrawn while it was queued.
-            if let Some(cargo) = self.slots.push(token) {
-                let entry = cargo.prep(self.memory.blocks()).user_data(UserData::new(Kind::Op, token).0);
-                let pushed = self.ring.push(&entry);
-                assert!(pushed, "there was room, and only this thread pushes");
+            let goes_on = self.slots.push(token).is_some_and(|cargo| !cargo.push(token, self.memory.blocks(), &mut self.ring));
+            if goes_on {
+                return; // it stays the first, until there is room for the rest of it
             }
+            self.queue.pop_front();
         }
     }
 
@@ -394,7 +397,7 @@ impl Proactor {
         match completion.user_data.kind() {
             Some(Kind::Op) => {}
             Some(Kind::Cancel) => {
-                self.repeat_cancel(token, completion.result);
+                self.repeat_cancel(token, completion.user_data.part(), completion.result);
                 return None;
             }
             Some(Kind::Internal) => return None,
@@ -407,6 +410,14 @@ impl Proactor {
             self.statistics.stale += 1;
             return None;
         };
+        match cargo.answer(completion.user_data.part(), completion.result) {
+            Some(true) => {}
+            Some(false) => return None,
+            None => {
+                self.statistics.stale += 1;
+                return None;
+            }
+        }
         let mut surroundings =
             Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned: self.closed };
         let (result, detail) = cargo.finish(completion, &mut surroundings);

@@ -113,15 +113,23 @@ impl<T> SlotTable<T> {
         slot.lifecycle = Lifecycle::Queued;
     }
 
-    /// Queued becomes pushed, and the cargo is shown in its place for encoding. `None` if it was withdrawn meanwhile.
+    /// Queued becomes pushed, and the cargo is shown in its place for encoding; again, where that was in part. `None` if it was withdrawn
+    /// meanwhile, or what is left of it was.
     #[inline]
     pub(crate) fn push(&mut self, token: Token) -> Option<&mut T> {
         let slot = self.own(token)?;
-        if slot.lifecycle != Lifecycle::Queued {
+        if !matches!(slot.lifecycle, Lifecycle::Queued | Lifecycle::Pushed) {
             return None;
         }
         slot.lifecycle = Lifecycle::Pushed;
         slot.cargo.as_mut()
+    }
+
+    /// What is left of an op has been withdrawn, and the kernel has answered the rest: cancelling becomes ready.
+    pub(crate) fn make_ready(&mut self, token: Token, result: i32) {
+        let slot = self.own(token).expect("an op stays until it has been reaped");
+        assert_eq!(slot.lifecycle, Lifecycle::Cancelling, "the kernel has nothing of it");
+        slot.lifecycle = Lifecycle::Ready(result);
     }
 
     /// What a cancel of this op must do; the state follows.

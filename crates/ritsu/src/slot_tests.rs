@@ -117,6 +117,18 @@ fn a_waiting_close_is_not_pushed_or_cancelled_before_it_is_queued() {
 }
 
 #[test]
+fn an_op_that_is_pushed_in_part_is_shown_again_until_it_is_cancelled() {
+    let mut table = SlotTable::new(1);
+    table.occupy(token(0, 0), "many", Lifecycle::Queued);
+    assert!(table.push(token(0, 0)).is_some() && table.push(token(0, 0)).is_some());
+    assert_eq!(table.cancel(token(0, 0)), CancelStep::Send);
+    assert_eq!(table.push(token(0, 0)), None);
+    table.make_ready(token(0, 0), -5);
+    assert_eq!(table.complete(token(0, 0)), None, "the kernel has nothing of it");
+    assert_eq!(table.ready(token(0, 0)), Some((&mut "many", -5)));
+}
+
+#[test]
 fn a_generation_wraps_to_zero() {
     let mut table = SlotTable::new(1);
     table.occupy(token(0, 0), (), Lifecycle::Ready(0));
@@ -162,11 +174,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     )
 }
 
-/// The oracle: which tokens are in flight, and whether the kernel may know them.
+/// The oracle: which tokens are in flight, and what the kernel may know of them.
 #[derive(Default)]
 struct Oracle {
     generation: HashMap<u32, u32>,
-    queued: HashMap<Token, bool>,
+    ops: HashMap<Token, Known>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    /// All, or a part of it.
+    Pushed,
+    /// It is to be ended: nothing more of it is pushed.
+    Cancelling,
 }
 
 proptest! {
@@ -178,46 +199,49 @@ proptest! {
             match step {
                 Step::Occupy(token) => {
                     let current = *oracle.generation.entry(token.slot).or_insert(0);
-                    let taken = oracle.queued.contains_key(&Token { slot: token.slot, generation: current });
+                    let taken = oracle.ops.contains_key(&Token { slot: token.slot, generation: current });
                     prop_assert_eq!(table.check(token).is_ok(), !taken && current == token.generation);
                     if table.check(token).is_ok() {
                         table.occupy(token, token, Lifecycle::Queued);
-                        oracle.queued.insert(token, true);
+                        oracle.ops.insert(token, Known::Nothing);
                     }
                 }
                 Step::Push(token) => {
-                    let pushable = oracle.queued.get(&token) == Some(&true);
+                    let pushable = matches!(oracle.ops.get(&token), Some(Known::Nothing | Known::Pushed));
                     prop_assert_eq!(table.push(token).is_some(), pushable);
                     if pushable {
-                        oracle.queued.insert(token, false);
+                        oracle.ops.insert(token, Known::Pushed);
                     }
                 }
                 Step::Cancel(token) => {
                     let step = table.cancel(token);
-                    match oracle.queued.get(&token) {
-                        Some(true) => {
+                    match oracle.ops.get(&token) {
+                        Some(Known::Nothing) => {
                             prop_assert_eq!(step, CancelStep::Withdrawn);
                             prop_assert_eq!(table.ready(token).map(|(cargo, result)| (*cargo, result)), Some((token, -libc::ECANCELED)));
                             table.free(token);
-                            oracle.queued.remove(&token);
+                            oracle.ops.remove(&token);
                             oracle.generation.insert(token.slot, token.next().generation);
                         }
-                        Some(false) => prop_assert!(step != CancelStep::Withdrawn),
-                        None => prop_assert_eq!(step, CancelStep::Nothing),
+                        Some(Known::Pushed) => {
+                            prop_assert_eq!(step, CancelStep::Send);
+                            oracle.ops.insert(token, Known::Cancelling);
+                        }
+                        Some(Known::Cancelling) | None => prop_assert_eq!(step, CancelStep::Nothing),
                     }
                 }
                 Step::Final(token) => {
-                    let known = oracle.queued.get(&token) == Some(&false);
+                    let known = matches!(oracle.ops.get(&token), Some(Known::Pushed | Known::Cancelling));
                     prop_assert_eq!(table.complete(token).copied(), known.then_some(token));
                     if known {
                         table.free(token);
-                        oracle.queued.remove(&token);
+                        oracle.ops.remove(&token);
                         oracle.generation.insert(token.slot, token.next().generation);
                     }
                 }
             }
-            prop_assert_eq!(table.in_flight() as usize, oracle.queued.len());
-            prop_assert_eq!(table.tokens().len(), oracle.queued.len());
+            prop_assert_eq!(table.in_flight() as usize, oracle.ops.len());
+            prop_assert_eq!(table.tokens().len(), oracle.ops.len());
         }
     }
 }

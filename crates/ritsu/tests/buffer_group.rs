@@ -44,7 +44,7 @@ fn many_select_reads_at_once_get_a_block_each() {
         let reads: Vec<_> = (0..64)
             .map(|index| {
                 let op = select(descriptor, group, 0, Position::At(index * 4096), Some(BlockId(first.0 + index as u32)));
-                harness.try_submit(op, OpOptions { asynchronous, ..OpOptions::default() }).unwrap()
+                harness.try_submit(op, OpOptions { asynchronous }).unwrap()
             })
             .collect();
         let mut seen = std::collections::HashSet::new();

@@ -166,35 +166,6 @@ fn a_busy_block_is_refused_until_its_op_is_over() {
 }
 
 #[test]
-fn reads_that_share_a_block_have_it_until_the_last_is_over() {
-    let shares = OpOptions { shares: true, ..OpOptions::default() };
-    for first_rung in RUNGS {
-        let mut harness = Harness::on_rung(first_rung);
-        let content = pattern(8192, 3);
-        let file = TemporaryFile::new(&content);
-        let descriptor = harness.open(&file.0, libc::O_RDONLY);
-        let whole = harness.block(8192);
-        let (pipe, writer) = harness.pipe();
-        let part = |offset, length| BlockRange { offset, length, ..whole };
-        let slow = Op::Read { descriptor: pipe, target: part(0, 64), position: Position::Current };
-        let slow = harness.try_submit(slow, shares).unwrap();
-        let quick = Op::Read { descriptor, target: part(4096, 4096), position: Position::At(10) };
-        let quick = harness.try_submit(quick, shares).unwrap();
-        assert_eq!(harness.wait(quick).result, 4096);
-        assert_eq!(harness.bytes(part(4096, 4096), 4096), &content[10..4106]);
-        let alone = Op::Read { descriptor, target: part(100, 10), position: Position::At(0) };
-        assert_eq!(harness.try_submit(alone, OpOptions::default()).unwrap_err().error, Fault::Block, "the slow one has it");
-        assert_eq!(harness.proactor.statistics().blocks_busy, 1);
-        let write = Op::Write { descriptor, source: part(0, 1), position: Position::At(0) };
-        assert_eq!(harness.try_submit(write, shares).unwrap_err().error, Fault::Argument, "reads only");
-        std::io::Write::write_all(&mut std::fs::File::from(writer), b"late").unwrap();
-        assert_eq!(harness.wait(slow).result, 4);
-        assert_eq!(harness.bytes(part(0, 4), 4), b"late");
-        assert_eq!(harness.proactor.statistics().blocks_busy, 0);
-    }
-}
-
-#[test]
 fn bytes_written_are_read_back_in_every_way() {
     for first_rung in RUNGS {
         for asynchronous in [false, true] {
@@ -205,13 +176,13 @@ fn bytes_written_are_read_back_in_every_way() {
             let source = harness.block(10_000);
             harness.fill(source, &content);
             let write = Op::Write { descriptor, source, position: Position::At(0) };
-            let token = harness.try_submit(write, OpOptions { asynchronous, ..OpOptions::default() }).unwrap();
+            let token = harness.try_submit(write, OpOptions { asynchronous }).unwrap();
             assert_eq!(harness.wait(token).result, 10_000);
             assert_eq!(std::fs::read(&file.0).unwrap(), content);
 
             let target = BlockRange { offset: 100, length: 5000, ..harness.block(8192) };
             let read = Op::Read { descriptor, target, position: Position::At(2500) };
-            let token = harness.try_submit(read, OpOptions { asynchronous, ..OpOptions::default() }).unwrap();
+            let token = harness.try_submit(read, OpOptions { asynchronous }).unwrap();
             assert_eq!(harness.wait(token).result, 5000);
             assert_eq!(harness.bytes(target, 5000), &content[2500..7500]);
 

@@ -359,7 +359,7 @@ fn a_multishot_op_that_a_worker_begins_goes_on_all_the_same() {
     let mut harness = Harness::on_rung(0);
     let (client, server) = harness.connection();
     let group = group(&mut harness, 2);
-    let token = harness.try_submit(receive(server, group), OpOptions { asynchronous: true, ..OpOptions::default() }).unwrap();
+    let token = harness.try_submit(receive(server, group), OpOptions { asynchronous: true }).unwrap();
     harness.turn();
     for message in [b"one", b"two"] {
         harness.send(client, message);

@@ -3,13 +3,14 @@
  * the numbers for breaking them, are the ones by which the boundary checks records.
  */
 import fs from 'node:fs';
-import { NONE, Opcode, SHARES } from '../../op.js';
+import { NONE, Opcode } from '../../op.js';
 import { FAULT_BLOCK, FAULT_RANGE } from './blocks.js';
 import type { BlockTable } from './blocks.js';
 import type { Call } from './call.js';
 import type { DescriptorTable } from './descriptors.js';
 import { decodeAddress, decodeAddresses } from './address.js';
 import type { ChannelKind } from './channel.js';
+import { placesOf } from './places.js';
 
 const { O_APPEND } = fs.constants;
 const EBADF = -9;
@@ -49,6 +50,8 @@ export function accept(call: Call, tables: Tables): number {
     case Opcode.WRITE:
     case Opcode.WRITE_FIXED:
       return takeOne(call, tables) || enterLane(call, 'writing');
+    case Opcode.READ_MANY:
+      return (placesOf(operation) === undefined ? FAULT_ARGUMENT : takeOne(call, tables)) || enterLane(call, 'reading');
     case Opcode.READV:
       return takeParts(call, tables, operation.argument) || enterLane(call, 'reading');
     case Opcode.WRITEV:
@@ -156,14 +159,13 @@ function takeParts(call: Call, tables: Tables, argument: Uint8Array | undefined)
 }
 
 function takeRanges(call: Call, blocks: BlockTable, ranges: readonly (readonly [number, number, number])[]): number {
-  const shares = (call.operation.options & SHARES) !== 0;
   for (const [id, offset, length] of ranges) {
-    const view = blocks.view(id, offset, length, shares);
+    const view = blocks.view(id, offset, length);
     if (view === FAULT_BLOCK || view === FAULT_RANGE) return view;
     call.views.push(view as Uint8Array);
   }
   call.blocks = ranges.map(([id]) => id);
-  for (const id of call.blocks) blocks.take(id, shares);
+  for (const id of call.blocks) blocks.take(id);
   return 0;
 }
 

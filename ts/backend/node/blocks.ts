@@ -1,8 +1,8 @@
 /**
  * Memory of the `node` backend: ordinary ArrayBuffers, with the states that blocks have in the Rust core.
  *
- * Idle (JavaScript has it), busy (a call owns it until it is finished, or several that share it) or provided (in the list
- * of its group, first in, first out). A call is given idle blocks only, or one that it shares. A pool block whose holder forgot it is noticed when its ArrayBuffer is
+ * Idle (JavaScript has it), busy (a call owns it until it is finished) or provided (in the list of its group, first in,
+ * first out). A call is given idle blocks only. A pool block whose holder forgot it is noticed when its ArrayBuffer is
  * collected; since that memory is the holder's alone here, a new one can be exposed at any time.
  */
 import type { Block } from '../../memory/block.js';
@@ -25,8 +25,6 @@ class Entry {
   readonly id: number;
   readonly size: number;
   state = IDLE;
-  /** Calls that share it, each a range; 0: a call has it alone, or none. */
-  sharers = 0;
   /** Pool and pinned blocks. */
   holder: MemoryHolder | undefined = undefined;
   /** Own blocks: they live as long as somebody has their memory. */
@@ -131,19 +129,17 @@ export class BlockTable {
   }
 
   /** The memory of a range; or the fault, when a call may not have it. */
-  view(id: number, offset: number, length: number, shares = false): Uint8Array | number {
+  view(id: number, offset: number, length: number): Uint8Array | number {
     const entry = this.#entries.get(id);
     const memory = entry?.memory;
-    const isFree = entry !== undefined && (entry.state === IDLE || (shares && entry.sharers > 0));
-    if (!isFree || memory === undefined || memory.detached) return FAULT_BLOCK;
+    if (entry === undefined || entry.state !== IDLE || memory === undefined || memory.detached) return FAULT_BLOCK;
     return offset + length <= entry.size ? new Uint8Array(memory, offset, length) : FAULT_RANGE;
   }
 
   /** A call owns the block from now on. */
-  take(id: number, shares = false): void {
+  take(id: number): void {
     const entry = this.#entries.get(id)!;
-    if (shares) entry.sharers += 1;
-    if (entry.state === BUSY) return; // several parts of one vectored call, or one more that shares it
+    if (entry.state === BUSY) return; // several parts of one vectored call
     this.#endWatch(entry);
     entry.state = BUSY;
     this.busy += 1;
@@ -152,8 +148,6 @@ export class BlockTable {
   giveBack(id: number): void {
     const entry = this.#entries.get(id);
     if (entry === undefined || entry.state !== BUSY) return;
-    if (entry.sharers > 0) entry.sharers -= 1;
-    if (entry.sharers > 0) return;
     entry.state = IDLE;
     this.busy -= 1;
   }

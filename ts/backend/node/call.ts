@@ -40,7 +40,8 @@ export class Call {
   block = NONE;
   extra = 0;
   value = 0;
-  status: Float64Array | undefined = undefined;
+  /** Besides its result: a file's status, or what each place of many reads gave. */
+  numbers: Float64Array | undefined = undefined;
   /** Addresses that it goes to; after a RECEIVE_MESSAGE the sender, encoded. */
   addresses: readonly SocketAddress[] = [];
   sender: Uint8Array | undefined = undefined;

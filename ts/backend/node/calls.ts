@@ -9,9 +9,10 @@
  */
 import fs from 'node:fs';
 import { isatty } from 'node:tty';
-import { Opcode } from '../../op.js';
+import { ECANCELED, Opcode } from '../../op.js';
 import { Descriptor } from './descriptors.js';
 import type { Call } from './call.js';
+import { placesOf, resultOf } from './places.js';
 
 // Taken once: what somebody puts into `node:fs` later does not see the data.
 const { close, closeSync, constants, fdatasync, fstat, fstatSync, fsync, ftruncate, ftruncateSync } = fs;
@@ -27,6 +28,8 @@ const ENODEV = -19;
 const EOPNOTSUPP = -95;
 export const EAGAIN = -11;
 
+/** Reads of one call that Node's pool of four threads has. */
+const AT_ONCE = 4;
 const FALLOCATE_KEEP_SIZE = 1;
 const STATX_NOFOLLOW = 1;
 const STATUS_LENGTH = 20;
@@ -142,6 +145,33 @@ function startReadv(call: Call, report: Report): void {
   readv(patientFd ?? fd, call.views, positionOf(call), answer(report));
 }
 
+/** A few at a time: those that were not begun when nobody wants it any more never are. */
+function startReadMany(call: Call, report: Report): void {
+  const { fd, patientFd } = call.descriptor!;
+  const places = placesOf(call.operation)!; // as it was accepted
+  const view = call.views[0]!;
+  const length = view.byteLength / places.length;
+  const counts = new Float64Array(places.length);
+  let next = 0;
+  let out = 0;
+  const goOn = (): void => {
+    for (; out < AT_ONCE && next < places.length && !call.isUnwanted; next += 1) {
+      const index = next;
+      out += 1;
+      read(patientFd ?? fd, view, index * length, length, places[index]!, (error, count) => {
+        counts[index] = error === null ? count : errnoOf(error);
+        out -= 1;
+        goOn();
+      });
+    }
+    if (out > 0) return;
+    counts.fill(ECANCELED, next);
+    call.numbers = counts;
+    report(resultOf(counts));
+  };
+  goOn();
+}
+
 function startWrite(call: Call, report: Report): void {
   const { fd, patientFd } = call.descriptor!;
   const view = call.views[0]!;
@@ -198,7 +228,7 @@ export function statusOf(stats: fs.Stats): Float64Array {
 function startStatus(call: Call, report: Report): void {
   const { argument, flags } = call.operation;
   const done = (error: Error | null, stats: fs.Stats): void => {
-    if (error === null) call.status = statusOf(stats);
+    if (error === null) call.numbers = statusOf(stats);
     report(error === null ? 0 : errnoOf(error));
   };
   if (argument === undefined) fstat(call.descriptor!.fd, done);
@@ -211,6 +241,7 @@ export const STARTERS: Readonly<Record<number, Starter>> = {
   [Opcode.READ]: startRead,
   [Opcode.READ_FIXED]: startRead,
   [Opcode.READ_SELECT]: startRead,
+  [Opcode.READ_MANY]: startReadMany,
   [Opcode.WRITE]: startWrite,
   [Opcode.WRITE_FIXED]: startWrite,
   [Opcode.READV]: startReadv,

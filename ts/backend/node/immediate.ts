@@ -7,6 +7,7 @@ import { Opcode } from '../../op.js';
 import { allocateNow, errnoOf, statusOf } from './calls.js';
 import { Descriptor } from './descriptors.js';
 import type { Call } from './call.js';
+import { placesOf, resultOf as resultOfPlaces } from './places.js';
 
 const { closeSync, constants, fdatasyncSync, fstatSync, fsyncSync, ftruncateSync, lstatSync, openSync, readFileSync, readvSync, statSync, writevSync } = fs;
 
@@ -113,9 +114,21 @@ export function answerNow(call: Call, views: readonly Uint8Array[]): number {
   });
 }
 
+/** Answer a READ_MANY; `lengthOf` says how much of a share is asked for. */
+export function readPlacesNow(call: Call, lengthOf: (share: number) => number): number {
+  const places = placesOf(call.operation)!; // as it was accepted
+  const view = call.views[0]!;
+  const share = view.length / places.length;
+  call.numbers = places.map((place, index) => {
+    const part = view.subarray(index * share, index * share + lengthOf(share));
+    return resultOf(() => readvSync(call.descriptor!.fd, [part], place));
+  });
+  return resultOfPlaces(call.numbers);
+}
+
 function status(call: Call): number {
   const { argument, flags } = call.operation;
-  if (argument === undefined) call.status = statusOf(fstatSync(call.descriptor!.fd));
-  else call.status = statusOf((flags & STATX_NOFOLLOW) !== 0 ? lstatSync(Buffer.from(argument)) : statSync(Buffer.from(argument)));
+  if (argument === undefined) call.numbers = statusOf(fstatSync(call.descriptor!.fd));
+  else call.numbers = statusOf((flags & STATX_NOFOLLOW) !== 0 ? lstatSync(Buffer.from(argument)) : statSync(Buffer.from(argument)));
   return 0;
 }

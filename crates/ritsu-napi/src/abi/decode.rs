@@ -8,8 +8,8 @@ use ritsu::{Address, BlockId, BlockRange, DescriptorId, Op, Position, SocketOpti
 
 use super::address::decode_address;
 use super::{
-    ARGUMENT_BYTES, MULTISHOT, NONE, Opcode, PARTS_MAX, SEND_WAIT_ALL, SEND_ZERO_COPY, SOCKET_IPV6_ONLY, SOCKET_REUSE_ADDRESS,
-    SOCKET_REUSE_PORT, STATX_NOFOLLOW, SubmissionRecord,
+    ARGUMENT_BYTES, MULTISHOT, NONE, Opcode, PARTS_MAX, READ_REGISTERED, SEND_WAIT_ALL, SEND_ZERO_COPY, SOCKET_IPV6_ONLY,
+    SOCKET_REUSE_ADDRESS, SOCKET_REUSE_PORT, STATX_NOFOLLOW, SubmissionRecord,
 };
 
 /// `None`: an argument has the wrong shape.
@@ -22,6 +22,12 @@ pub fn operation(opcode: Opcode, record: &SubmissionRecord, argument: &dyn Fn(us
         Opcode::Close => Op::Close { descriptor },
         Opcode::Read => Op::Read { descriptor, target: range, position: position(record.position)? },
         Opcode::ReadFixed => Op::ReadFixed { descriptor, target: range, position: position(record.position)? },
+        Opcode::ReadMany => Op::ReadMany {
+            descriptor,
+            target: range,
+            positions: positions(&argument_bytes(record, argument)?)?,
+            fixed: flags(record, READ_REGISTERED)? != 0,
+        },
         Opcode::ReadSelect => Op::ReadSelect {
             descriptor,
             group: u16::try_from(record.target).ok()?,
@@ -195,6 +201,15 @@ fn ranges(bytes: &[u8]) -> Option<Vec<BlockRange>> {
         BlockRange { block: BlockId(block), offset, length }
     };
     Some(triples.iter().map(range).collect())
+}
+
+/// Places in a file, as f64.
+fn positions(bytes: &[u8]) -> Option<Box<[u64]>> {
+    let (numbers, rest) = bytes.as_chunks::<8>();
+    if !rest.is_empty() || numbers.len() > PARTS_MAX {
+        return None;
+    }
+    numbers.iter().map(|number| whole(f64::from_le_bytes(*number))).collect()
 }
 
 fn status_target(record: &SubmissionRecord, argument: &dyn Fn(usize, usize) -> Vec<u8>) -> Option<StatusTarget> {

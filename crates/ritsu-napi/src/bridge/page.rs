@@ -99,26 +99,34 @@ impl Page {
             return false;
         }
         let used = self.result_used.get();
-        if let Detail::Status(status) = &outcome.detail {
-            if used + abi::STATUS_BYTES > abi::RESULT_BYTES {
-                return false;
-            }
-            // SAFETY: the numbers lie inside the result arena; `used` is a multiple of 32, so they are aligned.
-            unsafe { self.at::<[f64; abi::STATUS_NUMBERS]>(abi::RESULT_OFFSET + used).write(abi::status_numbers(status)) };
-            self.result_used.set(used + abi::STATUS_BYTES);
+        let length = abi::result_bytes(&outcome.detail);
+        if used + length > abi::RESULT_BYTES {
+            return false;
         }
-        if let Detail::Message { address, .. } = &outcome.detail {
-            if used + abi::ADDRESS_BYTES > abi::RESULT_BYTES {
-                return false;
+        match &outcome.detail {
+            Detail::Status(status) => self.set_numbers(used, abi::status_numbers(status).into_iter()),
+            Detail::Counts(counts) => self.set_numbers(used, counts.iter().copied().map(f64::from)),
+            Detail::Message { address, .. } => {
+                self.set_address(abi::RESULT_OFFSET + used, &address.as_ref().map(abi::encode_address).unwrap_or_default());
             }
-            self.set_address(abi::RESULT_OFFSET + used, &address.as_ref().map(abi::encode_address).unwrap_or_default());
-            self.result_used.set(used + abi::ADDRESS_BYTES);
+            _ => {}
         }
+        self.result_used.set(used + length);
         let offset = abi::COMPLETION_OFFSET + index as usize * size_of::<CompletionRecord>();
         // SAFETY: inside the completion records, aligned.
         unsafe { self.at::<CompletionRecord>(offset).write(abi::encode(outcome, used as u32)) };
         self.completions.set(index + 1);
         true
+    }
+
+    /// Writes numbers into the result arena, from `used` on.
+    fn set_numbers(&self, used: usize, numbers: impl ExactSizeIterator<Item = f64>) {
+        assert!(used.is_multiple_of(align_of::<f64>()) && used + numbers.len() * size_of::<f64>() <= abi::RESULT_BYTES);
+        for (index, number) in numbers.enumerate() {
+            let place = self.at::<f64>(abi::RESULT_OFFSET + used + index * size_of::<f64>());
+            // SAFETY: inside the result arena, as asserted, and aligned; nobody else runs.
+            unsafe { place.write(number) };
+        }
     }
 
     /// Writes an encoded address and its length; no address has length 0.
