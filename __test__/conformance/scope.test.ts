@@ -50,7 +50,8 @@ onEachAlone('every kind of work ends with it, and is counted once', {}, async (t
   t.is(scope.running, 0);
   const counts = count(await settled);
   t.is(tally.completed + tally.aborted + tally.failed, works.length, JSON.stringify(tally));
-  t.true(tally.aborted >= 5, JSON.stringify(tally));
+  // Those that nothing else ends: of the socket, of the listener, the sleep. The connection's may have got what is written to it.
+  t.true(tally.aborted >= 3, JSON.stringify(tally));
   t.true(Math.abs(tally.aborted - counts['aborted']!) <= 1, JSON.stringify([tally, counts]));
   t.deepEqual(await scope.cancel(), tally, 'again only says it again');
   await t.throwsAsync(file.allocator().read({ signal }), { name: 'AbortError' });

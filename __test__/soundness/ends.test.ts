@@ -29,8 +29,8 @@ const ENDINGS: readonly (readonly [how: string, expected: number | 'SIGTERM', wa
 
 for (const [how, expected, waitsMs] of ENDINGS) {
   // S20, `destroy` red without the timer in `Proactor.destroy` (ts/proactor.ts), the natural end without `END_DEADLINE`
-  // (crates/ritsu-napi/src/bridge/teardown.rs); under many reads, when `unanswered` of ts/read/many.ts took them as refused. The others have no guard that could be removed: nothing of ours runs
-  // between `process.exit` and the end.
+  // (crates/ritsu-napi/src/bridge/teardown.rs). The others have no guard that could be removed: nothing of ours runs between
+  // `process.exit` and the end.
   ringTest(
     `S20: fuse: a read that cannot be cancelled does not hold up the end: ${how}`,
     async (t) => {
@@ -39,7 +39,7 @@ for (const [how, expected, waitsMs] of ENDINGS) {
       if (expected === 'SIGTERM') t.is(ended.signal, expected, ended.stderr);
       else endedWith(t, ended, expected, how);
       const { at, inFlight, code, isKept } = reported(ended);
-      t.is(inFlight, how.endsWith('as one') ? 2 : 1);
+      t.is(inFlight, 1);
       const milliseconds = ended.endedAt - Number(at);
       t.true(milliseconds < waitsMs + SLACK_MS, `it took ${milliseconds} ms`);
       if (how.startsWith('destroy')) t.deepEqual([code, isKept], ['ERR_RITSU_CLOSED', true], 'the kernel still has the memory');
