@@ -6,7 +6,7 @@ import test from 'ava';
 import { once } from 'node:events';
 import * as net from 'node:net';
 import type { Duplex } from 'node:stream';
-import { text } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
 import * as tls from 'node:tls';
 import { connect } from 'ritsu';
 import type { Proactor } from 'ritsu';
@@ -129,6 +129,25 @@ onEach('connecting: TLS over it closes without an error, whoever ends first', as
     t.deepEqual(seen.map((events) => events.includes('error')), [false, false], `${seen}`);
     server.close();
   }
+});
+
+onEach('connecting: where the peer has ended, our side ends behind what is being written, and what follows from that', async (t, proactor) => {
+  // As TLS does over it, whose farewell follows when its last record has gone. Seen red: `#endSoon` of ts/streams/stream-duplex.ts
+  // did not ask whether anything was being written.
+  const server = await disposed(t, nodeServer((socket) => socket.pause().end('bye'), { allowHalfOpen: true }));
+  const connection = once(server, 'connection') as Promise<[net.Socket]>;
+  const duplex = unconnected(proactor).connect(server.port, HOST);
+  const seen = eventsOf(duplex);
+  const large = Buffer.alloc(32 << 20, 'x');
+  duplex.write(large, () => duplex.write('farewell'));
+  t.is(await text(duplex), 'bye');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const [socket] = await connection;
+  const all = await buffer(socket);
+  t.is(all.length, large.length + 'farewell'.length);
+  t.is(all.subarray(large.length).toString(), 'farewell');
+  await new Promise((resolve) => duplex.on('close', resolve));
+  t.false(seen.includes('error'), `${seen}`);
 });
 
 test('connecting: `connect` itself is all it takes', async (t) => {

@@ -7,7 +7,7 @@ import type { Call } from './wire.js';
 const ENOTCONN = -107;
 const ETIMEDOUT = -110;
 /** A thread that does not answer for so long is busy, or waits for us. */
-const TIMEOUT_MS = 2000;
+const TIMEOUT_MS = 5000;
 
 export class Questions {
   readonly #call: (call: Call) => boolean;

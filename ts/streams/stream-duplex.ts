@@ -20,6 +20,7 @@ export interface DuplexOptions {
 }
 
 /** A reset or closed connection needs no farewell. */
+const NOTHING = Buffer.alloc(0);
 const GONE = new Set(['ENOTCONN', 'EPIPE', 'ECONNRESET', 'ERR_RITSU_CLOSED']);
 
 /** A stream and its two directions. */
@@ -186,7 +187,16 @@ export class StreamDuplex extends Duplex {
   /** End our side as well; not at once, as Node would: TLS over this answers the peer's farewell with its own first. */
   #endSoon(): void {
     this.allowHalfOpen = true;
-    this.once('end', () => setImmediate(() => this.end()));
+    this.once('end', () => this.#endWhenWritten());
+  }
+
+  /** Behind what is still being written, and what is written when that has gone: TLS says farewell only then. */
+  #endWhenWritten(): void {
+    setImmediate(() => {
+      if (this.writableEnded || this.destroyed) return;
+      if (this.writableLength === 0) this.end();
+      else this.write(NOTHING, () => this.#endWhenWritten());
+    });
   }
 
   #ask(wish: (stream: Stream) => void): this {
