@@ -12,7 +12,7 @@ import { isatty } from 'node:tty';
 import { ECANCELED, Opcode } from '../../op.js';
 import { Descriptor } from './descriptors.js';
 import type { Call } from './call.js';
-import { placesOf, resultOf } from './places.js';
+import { placesOf, resultOf, viewOfPlace } from './places.js';
 
 // Taken once: what somebody puts into `node:fs` later does not see the data.
 const { close, closeSync, constants, fdatasync, fstat, fstatSync, fsync, ftruncate, ftruncateSync } = fs;
@@ -150,7 +150,7 @@ function startReadMany(call: Call, report: Report): void {
   const { fd, patientFd } = call.descriptor!;
   const places = placesOf(call.operation)!; // as it was accepted
   const view = call.views[0]!;
-  const length = view.byteLength / places.length;
+  const length = call.operation.length / places.length;
   const counts = new Float64Array(places.length);
   let next = 0;
   let out = 0;
@@ -158,7 +158,7 @@ function startReadMany(call: Call, report: Report): void {
     for (; out < AT_ONCE && next < places.length && !call.isUnwanted; next += 1) {
       const index = next;
       out += 1;
-      read(patientFd ?? fd, view, index * length, length, places[index]!, (error, count) => {
+      read(patientFd ?? fd, viewOfPlace(view, index, length), 0, length, places[index]!, (error, count) => {
         counts[index] = error === null ? count : errnoOf(error);
         out -= 1;
         goOn();

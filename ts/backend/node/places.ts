@@ -13,6 +13,14 @@ export function placesOf({ argument, length, flags }: Operation<unknown>): Float
   return places.every((place) => Number.isSafeInteger(place) && place >= 0) ? places : undefined;
 }
 
+/**
+ * The share of one place. Without the fence the program can have moved the memory away meanwhile: then it is memory that nobody sees,
+ * as in `rangeOf`.
+ */
+export function viewOfPlace(view: Uint8Array, index: number, length: number): Uint8Array {
+  return view.byteLength === 0 ? new Uint8Array(length) : view.subarray(index * length, (index + 1) * length);
+}
+
 /** The bytes in all, or the first error; one that says more than that it was cancelled goes before others. */
 export function resultOf(counts: Float64Array): number {
   const errors = counts.filter((count) => count < 0);
