@@ -64,8 +64,13 @@ impl Proactor {
         let missed = result == -libc::ENOENT || result == -libc::EALREADY;
         if missed && self.slots.is_cancelling(target) {
             let cargo = self.slots.complete(target).expect("it is cancelling");
-            // The parts of one op have a cancel each, and are cancelled together again.
-            if cargo.is_cancel_queued || matches!(&cargo.scratch, Scratch::Many(many) if !many.is_out(part)) {
+            // The parts of one op have a cancel each, and are cancelled together again, once those that wait for room have been sent.
+            let is_new = match &mut cargo.scratch {
+                Scratch::Many(many) if !many.is_out(part) => return,
+                Scratch::Many(many) if cargo.is_cancel_queued => cargo.cancels < CANCELS_MAX && many.cancel_missed(part),
+                _ => !cargo.is_cancel_queued,
+            };
+            if !is_new {
                 return;
             }
             cargo.cancels = cargo.cancels.saturating_add(1);

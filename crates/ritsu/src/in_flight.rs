@@ -114,6 +114,12 @@ impl InFlight {
         true
     }
 
+    /// Its cancels have been sent: whether one of the first of them has missed meanwhile, so that they wait for room again.
+    pub(crate) fn end_cancels(&mut self) -> bool {
+        self.is_cancel_queued = if let Scratch::Many(many) = &mut self.scratch { many.take_missed() } else { false };
+        self.is_cancel_queued
+    }
+
     /// Encodes the op, in its slot: everything the entry points at stays where it is until the final completion.
     fn prep(&mut self, blocks: &BlockTable) -> Entry {
         let file = types::Fd(self.file);

@@ -16,11 +16,13 @@ pub(crate) struct Many {
     answered: u32,
     /// The first part that a cancel has not been sent for, while cancels are being sent.
     cancelling: u32,
+    /// One of those that were sent since the first has missed its part.
+    missed: bool,
 }
 
 impl Many {
     pub(crate) fn new(count: usize) -> Self {
-        Self { answers: vec![UNANSWERED; count].into_boxed_slice(), pushed: 0, answered: 0, cancelling: 0 }
+        Self { answers: vec![UNANSWERED; count].into_boxed_slice(), pushed: 0, answered: 0, cancelling: 0, missed: false }
     }
 
     /// The next part for the kernel.
@@ -76,6 +78,16 @@ impl Many {
         self.cancelling = part;
     }
 
+    /// A cancel missed its part while those of others wait for room. `false`: its part's turn comes all the same.
+    pub(crate) fn cancel_missed(&mut self, part: u32) -> bool {
+        part < self.cancelling && !std::mem::replace(&mut self.missed, true)
+    }
+
+    /// All cancels have been sent: whether they are to be sent once more.
+    pub(crate) fn take_missed(&mut self) -> bool {
+        std::mem::take(&mut self.missed)
+    }
+
     /// The next part that a cancel is to be sent for. After the last of them it begins anew.
     pub(crate) fn next_to_cancel(&mut self) -> Option<u32> {
         while self.cancelling < self.pushed {
@@ -127,6 +139,21 @@ mod tests {
     }
 
     #[test]
+    fn cancels_are_sent_once_more_where_one_of_them_has_missed() {
+        let mut many = Many::new(3);
+        while many.next().is_some() {}
+        assert_eq!((many.next_to_cancel(), many.next_to_cancel()), (Some(0), Some(1)));
+        assert!(!many.cancel_missed(2), "it has not been sent");
+        assert!(many.cancel_missed(0) && !many.cancel_missed(1), "once for all");
+        assert_eq!((many.next_to_cancel(), many.next_to_cancel()), (Some(2), None));
+        assert!(many.take_missed() && !many.take_missed());
+        many.answer(1, -libc::ECANCELED);
+        assert!(!many.cancel_missed(0), "they have not begun again");
+        let all: Vec<_> = std::iter::from_fn(|| many.next_to_cancel()).collect();
+        assert_eq!(all, [0, 2]);
+    }
+
+    #[test]
     fn an_error_that_says_more_goes_before_a_cancel() {
         let rows: [(&[i32], i32); 5] = [
             (&[5, -libc::EIO, -libc::EISDIR], -libc::EIO),
@@ -148,7 +175,7 @@ mod tests {
     proptest! {
         /// Whatever is pushed, answered, cancelled and withdrawn, and when: each part is answered once, and cancels go to parts that are out.
         #[test]
-        fn every_part_comes_to_one_end(count in 1usize..40, steps in prop::collection::vec((0u8..4, 0u32..40), 0..200)) {
+        fn every_part_comes_to_one_end(count in 1usize..40, steps in prop::collection::vec((0u8..5, 0u32..40), 0..200)) {
             let mut many = Many::new(count);
             let mut out = Vec::new();
             let (mut pushed, mut answered) = (0, 0);
@@ -170,6 +197,7 @@ mod tests {
                         answered += count - pushed;
                         pushed = count;
                     }
+                    4 => { many.cancel_missed(pick); }
                     _ => {}
                 }
                 prop_assert_eq!(many.is_over(), answered == count);

@@ -353,7 +353,9 @@ impl Proactor {
                 if !cargo.push_cancels(target, &mut self.ring, &mut self.statistics.cancels_sent) {
                     return;
                 }
-                cargo.is_cancel_queued = false;
+                if cargo.end_cancels() {
+                    self.cancels.push_back(target); // behind those of other ops
+                }
             }
             self.cancels.pop_front();
         }
