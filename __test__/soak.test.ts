@@ -26,7 +26,7 @@ onReal('soak: every byte right, nothing left', async (t, _proactor, backend) => 
   // It did a little of everything.
   const { won, lost, withdrawn } = said['cancel'] as Record<string, number>;
   t.true(won! > 0 && lost! > 0 && withdrawn! > 0, JSON.stringify(said['cancel']));
-  for (const name of ['half-close', 'reset', 'destroy', 'filesClosed', 'datagrams', 'sleeps', 'leases', 'switches', 'exhaustions']) {
+  for (const name of ['half-close', 'reset', 'destroy', 'filesClosed', 'places', 'datagrams', 'sleeps', 'leases', 'switches', 'exhaustions']) {
     t.true(Number(said[name]) > 0, `${name} never happened`);
   }
 });

@@ -46,7 +46,8 @@ export async function readFile(here: Surroundings, path: string, key: number, si
   const pattern = new Pattern(key);
   const reads: Promise<unknown>[] = [];
   for (let count = 5 + random.below(60); count > 0; count -= 1) {
-    reads.push(readOnce(here, file, direct, pattern, size).catch((error: unknown) => void (tally.isAborted(error) || tally.expected('file', error))));
+    const read = random.chance(0.2) ? readMany : readOnce;
+    reads.push(read(here, file, direct, pattern, size).catch((error: unknown) => void (tally.isAborted(error) || tally.expected('file', error))));
     if (random.chance(0.3)) await reads.at(-1);
   }
   if (random.chance(0.8)) await Promise.all(reads);
@@ -77,6 +78,36 @@ async function readOnce({ random, tally, proactor }: Surroundings, file: File, d
   if (random.chance(0.2)) await sleep(random.below(5), { proactor });
   if (!pattern.holds(bytes.data, position)) tally.find(`a lease of a file changed while it was held, at ${position}`);
   bytes.release();
+}
+
+/** Many positions at once, in whatever order; often more than the ring's queue has entries. */
+async function readMany({ random, tally, proactor }: Surroundings, file: File, direct: boolean, pattern: Pattern, size: number): Promise<void> {
+  const unit = direct ? DIRECT : 1;
+  const style = random.below(4);
+  const most = style < 2 ? 65_536 : 4_194_304; // a block of the pool, or memory of its own
+  const length = (1 + random.below(direct ? 2 : 2000)) * unit;
+  const positions = Array.from({ length: 1 + random.below(Math.min(1024, Math.floor(most / length))) }, () => random.below(size / unit) * unit);
+  const total = positions.length * length;
+  const options = { length, ...limits(random) };
+  let bytes: Bytes | null;
+  if (style === 0) bytes = await file.allocator({ blockSize: length }).readMany(positions, options);
+  else if (style === 1) bytes = await file.hybrid().readMany(pooled({ pool: proactor.pool, size: total }), positions, options);
+  else if (style === 2) bytes = await file.hybrid().readMany(owned(alloc(total, { proactor })), positions, options);
+  else {
+    const reader = file.submitter();
+    reader.submitMany(alloc(total, { proactor }), positions, options);
+    bytes = await reader.poll();
+  }
+  if (bytes === null || bytes.length !== total) return tally.find(`${bytes?.length} bytes of ${positions.length} places`);
+  tally.add('places', positions.length);
+  for (const [index, position] of positions.entries()) {
+    const place = bytes.data.subarray(index * length, (index + 1) * length);
+    const came = Math.min(length, size - position);
+    if (bytes.lengths?.[index] !== came) tally.find(`${bytes.lengths?.[index]} bytes at ${position} of ${size}`);
+    tally.verify('file, at many places', pattern, place.subarray(0, came), position);
+    if (place.subarray(came).some((byte) => byte !== 0)) tally.find(`behind the end of a file no zeros, at ${position}`);
+  }
+  if (style < 2) bytes.release();
 }
 
 /** More readers than blocks: they wait for each other. */
