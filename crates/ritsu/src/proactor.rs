@@ -221,7 +221,8 @@ impl Proactor {
         self.enter_with(|ring| ring.enter_and_wait(timeout))
     }
 
-    /// Gives everything queued to the kernel without asking for completions: for a submission page that has filled up.
+    /// Gives everything queued to the kernel without asking for completions: for a submission page that has filled up. What is queued when
+    /// the kernel has to hold completions back stays so ([`pending`](Self::pending) says so), or it would keep as many as there are parts.
     pub fn push_and_submit(&mut self) -> Entered {
         if self.queue.is_empty() && self.cancels.is_empty() && !self.ring.has_unsubmitted() {
             return Entered::Done;
@@ -229,7 +230,7 @@ impl Proactor {
         loop {
             self.push();
             let entered = self.enter_with(|ring| ring.enter(false));
-            if entered != Entered::Done || (self.queue.is_empty() && self.cancels.is_empty()) {
+            if entered != Entered::Done || (self.queue.is_empty() && self.cancels.is_empty()) || self.ring.overflowed() {
                 return entered;
             }
         }

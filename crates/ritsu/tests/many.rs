@@ -4,7 +4,7 @@
 mod harness;
 
 use harness::{Harness, RUNGS, TemporaryFile, pattern};
-use ritsu::{BlockRange, Config, DescriptorId, Detail, Fault, Op, OpOptions, Outcome, Position, Token};
+use ritsu::{BlockRange, Config, DescriptorId, Detail, Entered, Fault, Op, OpOptions, Outcome, Position, Token};
 use std::fs::File;
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -81,6 +81,28 @@ fn more_places_than_the_queue_has_entries() {
         }
         let statistics = harness.proactor.statistics();
         assert_eq!((statistics.stale, statistics.in_flight, statistics.completed), (0, 0, statistics.submitted));
+    }
+}
+
+#[test]
+fn a_full_page_does_not_heap_up_completions_in_the_kernel() {
+    for first_rung in RUNGS {
+        let mut harness = narrow(first_rung);
+        let file = TemporaryFile::new(&pattern(10_000, 6));
+        let descriptor = harness.open(&file.0, libc::O_RDONLY);
+        let tokens = [(); 3].map(|()| {
+            let target = target(&mut harness, 1024);
+            harness.submit(many(descriptor, target, &[0; 1024]))
+        });
+        let before = harness.proactor.statistics().enters;
+        while harness.proactor.push_and_submit() != Entered::Done {}
+        let enters = harness.proactor.statistics().enters - before;
+        assert!(enters < 20, "{enters} enters, of 4 parts each, for a completion queue of 8");
+        assert!(harness.proactor.pending(), "what is left is not forgotten");
+        for token in tokens {
+            let outcome = harness.wait(token);
+            assert_eq!(counts(outcome), [SHARE as i32; 1024]);
+        }
     }
 }
 
