@@ -3,7 +3,8 @@
  *
  * An operation is checked when it is encoded, begun at the end of the turn, and delivered together with all others
  * that finished meanwhile. Until it is begun it can be withdrawn; after that, only timers, reads and writes of pipes
- * and terminals can be cancelled, since Node ends no fs call. Those also keep the process alive, `unref` or not.
+ * and terminals can be cancelled, since Node ends no fs call, and of many reads as one those that it
+ * was not given. Calls also keep the process alive, `unref` or not.
  *
  * Who calls: the proactor, from its thread. When calls are begun: `node/runner.ts`; how: `node/calls.ts`.
  */

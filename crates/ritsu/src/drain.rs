@@ -62,7 +62,8 @@ impl Proactor {
                 self.repeat_cancels();
                 repeat_at = Instant::now() + WAIT_SLICE;
             }
-            // The first time without waiting: even a deadline in the past sends the cancels and takes what is there.
+            // The first time without waiting: even a deadline in the past sends the cancels that there is room for and takes what is
+            // there.
             if let Entered::Retry(_) = self.enter_and_wait(timeout) {
                 std::thread::sleep(RETRY_PAUSE);
             }

@@ -8,7 +8,8 @@
 //!   Free ───────────> Queued ───────────> Pushed ──────────────────────────────────> Free, generation + 1
 //!    │                  │ cancel             │ cancel                                  ^  ^
 //!    │ occupy           v                    v            complete (final) + free      │  │
-//!    ├───────────> Ready <────────       Cancelling ───────────────────────────────────┘  │
+//!    ├───────────> Ready <────────────── Cancelling ───────────────────────────────────┘  │
+//!    │                │      make_ready (of many parts, and the kernel has none)          │
 //!    │                └────────────────────────── free ───────────────────────────────────┘
 //!    └───────────> Waiting ── queue ──> Queued        (only a close: it waits for the descriptor's holders)
 //! ```
