@@ -5,7 +5,7 @@
 import type { Bytes } from './memory/bytes.js';
 import { RitsuError, argumentTypeError, checkInteger, checkOptions } from './errors.js';
 import { allocate } from './memory/loan.js';
-import { inspect, stamp, viewOf } from './memory/block.js';
+import { inspect, isArrayBuffer, isDetached, stamp, viewOf } from './memory/block.js';
 import type { Memory } from './memory/block.js';
 import { LENGTH_MAX } from './op.js';
 import { Proactor } from './proactor.js';
@@ -110,23 +110,32 @@ export class OwnedBuffer implements IoBuffer {
   /** Used by readers: a read was refused before it had the memory, which its error brings as every other one does. */
   refuse(error: unknown): void {
     // What an option's getter threw may be anything.
-    if (this.#memory !== undefined && error instanceof Error && Object.isExtensible(error)) Object.assign(error, { buffer: bufferOf(this.#memory) });
+    if (this.#memory === undefined || !(error instanceof Error) || !Object.isExtensible(error)) return;
+    try {
+      Object.assign(error, { buffer: bufferOf(this.#memory) });
+    } catch {
+      // the program has moved it elsewhere
+    }
   }
 
   /** The memory again, whole. */
   take(): Buffer {
-    const memory = this.#memory;
-    if (memory !== undefined) {
+    if (this.#memory !== undefined) {
+      const memory = bufferOf(this.#memory);
       this.#memory = undefined;
-      return bufferOf(memory);
+      return memory;
     }
     if (this.#bytes === undefined) throw new RitsuError('ERR_RITSU_BUFFER_IN_FLIGHT', 'a read has the memory');
     return this.#bytes.take();
   }
 }
 
-function bufferOf(memory: Memory): Buffer {
-  return ArrayBuffer.isView(memory) ? Buffer.from(memory.buffer as ArrayBuffer, memory.byteOffset, memory.byteLength) : Buffer.from(memory);
+function bufferOf(given: Memory): Buffer {
+  const { memory, offset, length } = inspect('memory', given);
+  if (isArrayBuffer(memory) && isDetached(memory)) {
+    throw new RitsuError('ERR_RITSU_BUFFER_DETACHED', 'the memory is detached: it was handed over');
+  }
+  return Buffer.from(memory as ArrayBuffer, offset, length);
 }
 
 /** Read into memory of a pool, that of the reader's proactor where none is given: `hybrid.read(pooled())`. */

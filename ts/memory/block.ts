@@ -176,9 +176,12 @@ export function inspect(name: string, view: unknown): Span {
       return { memory: typedBuffer(view), offset: typedOffset(view), length: typedLength(view) };
     }
     const memory = dataBuffer(view);
-    // Of detached memory a DataView, other than a typed array, does not tell its length but throws.
-    if (isArrayBuffer(memory) && memoryDetached(memory)) return { memory, offset: 0, length: 0 };
-    return { memory, offset: dataOffset(view), length: dataLength(view) };
+    try {
+      return { memory, offset: dataOffset(view), length: dataLength(view) };
+    } catch {
+      // Of memory that is detached, or too short by now, a DataView does not tell its length, as a typed array does.
+      return { memory, offset: 0, length: 0 };
+    }
   }
   if (isArrayBuffer(view)) return { memory: view, offset: 0, length: memoryLength(view) };
   throw argumentTypeError(name, 'an instance of Buffer, TypedArray, DataView or ArrayBuffer', view);

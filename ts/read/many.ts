@@ -104,22 +104,22 @@ export class ManyRead extends Operation<Bytes | null> {
   }
 
   override complete(completion: Completion): void {
-    if (completion.result >= 0) completion.result = this.#arrange(this.#host.backend.numbers(completion));
+    if (completion.result >= 0) {
+      this.#arrange(this.#host.backend.numbers(completion));
+      if (completion.result > 0) completion.result = totalOf(this.#places); // how much of the memory is of use
+    }
     super.complete(completion);
   }
 
-  /** Where less came than there is room for, zeros follow: not what the memory held before. How much memory is of use. */
-  #arrange(counts: Float64Array): number {
+  /** Where less came than there is room for, zeros follow: not what the memory held before. */
+  #arrange(counts: Float64Array): void {
     const { each } = this.#places;
     const lengths: number[] = [];
-    let sum = 0;
     for (let index = 0; index < counts.length; index += 1) {
       const length = counts[index]!;
       lengths.push(length);
-      sum += length;
       if (length < each) rangeOf(this.block!, this.offset + index * each + length, each - length).fill(0);
     }
     this.lengths = lengths;
-    return sum === 0 ? 0 : counts.length * each;
   }
 }

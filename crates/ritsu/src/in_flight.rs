@@ -98,20 +98,19 @@ impl InFlight {
 
     /// Puts a cancel for each part that the kernel has into the submission queue. `false`: there was no room for all; called again, it goes on.
     pub(crate) fn push_cancels(&mut self, token: Token, ring: &mut Ring, sent: &mut u64) -> bool {
-        let mut push = |part| {
+        let mut whole = Some(0); // what an op without parts is to be cancelled as
+        while !ring.is_full() {
+            let next = match &mut self.scratch {
+                Scratch::Many(many) => many.next_to_cancel(),
+                _ => whole.take(),
+            };
+            let Some(part) = next else { return true };
             let entry = opcode::AsyncCancel::new(UserData::of_part(Kind::Op, token, part).0).build();
             let pushed = ring.push(&entry.user_data(UserData::of_part(Kind::Cancel, token, part).0));
-            *sent += u64::from(pushed);
-            pushed
-        };
-        let Scratch::Many(many) = &mut self.scratch else { return push(0) };
-        while let Some(part) = many.next_to_cancel() {
-            if !push(part) {
-                many.cancel_again(part);
-                return false;
-            }
+            assert!(pushed, "there was room, and only this thread pushes");
+            *sent += 1;
         }
-        true
+        whole.is_none()
     }
 
     /// Its cancels have been sent: whether one of the first of them has missed meanwhile, so that they wait for room again.

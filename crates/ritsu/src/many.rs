@@ -73,11 +73,6 @@ impl Many {
         self.pushed as usize == self.answers.len()
     }
 
-    /// The cancel of this part, the last that was asked for, had no room.
-    pub(crate) fn cancel_again(&mut self, part: u32) {
-        self.cancelling = part;
-    }
-
     /// A cancel missed its part while those of others wait for room. `false`: its part's turn comes all the same.
     pub(crate) fn cancel_missed(&mut self, part: u32) -> bool {
         part < self.cancelling && !std::mem::replace(&mut self.missed, true)
