@@ -221,8 +221,9 @@ impl Proactor {
         self.enter_with(|ring| ring.enter_and_wait(timeout))
     }
 
-    /// Gives everything queued to the kernel without asking for completions: for a submission page that has filled up. What is queued when
-    /// the kernel has to hold completions back stays so ([`pending`](Self::pending) says so), or it would keep as many as there are parts.
+    /// Gives everything queued to the kernel without asking for completions: for a submission page that has filled up. But for the parts of
+    /// a [`Op::ReadMany`] once the kernel has to hold completions back, or it would keep a thousand for each op; what is behind them stays
+    /// queued, too ([`pending`](Self::pending) says so).
     pub fn push_and_submit(&mut self) -> Entered {
         if self.queue.is_empty() && self.cancels.is_empty() && !self.ring.has_unsubmitted() {
             return Entered::Done;
@@ -230,10 +231,16 @@ impl Proactor {
         loop {
             self.push();
             let entered = self.enter_with(|ring| ring.enter(false));
-            if entered != Entered::Done || (self.queue.is_empty() && self.cancels.is_empty()) || self.ring.overflowed() {
+            let is_done = self.queue.is_empty() && self.cancels.is_empty();
+            if entered != Entered::Done || is_done || (self.parts_are_next() && self.ring.overflowed()) {
                 return entered;
             }
         }
+    }
+
+    fn parts_are_next(&self) -> bool {
+        let next = self.queue.front().and_then(|token| self.slots.cargo(*token));
+        next.is_some_and(|cargo| matches!(cargo.scratch, Scratch::Many(_)))
     }
 
     /// Hands up to `limit` outcomes to `sink`: first those known without the kernel, then completions. With each final outcome the op's
