@@ -131,6 +131,30 @@ onEach('what is no IoBuffer, or prepares nonsense, is refused, and the sequence 
   await file.close();
 });
 
+onEach('an IoBuffer whose memory is refused is told so, with the memory', async (t, proactor) => {
+  // Seen red: the error was thrown past it: an owned buffer said that a read has the memory, for ever.
+  const file = await open(fileOf(CONTENT), { proactor });
+  const reader = file.hybrid();
+  const lease = (await file.allocator({ blockSize: 4096 }).read({ position: 0 }))!;
+  const none = Buffer.alloc(0);
+  const rows: readonly (readonly [Buffer, string, Buffer | undefined])[] = [[none, 'ERR_INVALID_ARG_VALUE', none], [lease.data, 'ERR_RITSU_NOT_OWNED', lease.data]];
+  for (const [memory, code, back] of rows) {
+    const into = owned(memory);
+    t.is((await t.throwsAsync<Error & { buffer?: Buffer }>(reader.read(into), { code })).buffer, back);
+    await t.throwsAsync(reader.readMany(into, [0, 1]), { code });
+    t.is(into.take(), memory);
+  }
+  lease.release();
+  const told: unknown[][] = [];
+  const wishes: readonly unknown[] = [{ memory: CONTENT, length: -1 }, { memory: 'text' }, { pool: proactor.pool, size: 2 ** 40 }, { pool: {}, size: 1 }];
+  for (const wish of wishes) {
+    const into: IoBuffer = { prepare: () => wish as IoMemory, complete: (...given) => told.push(given) };
+    const error = await t.throwsAsync(reader.read(into));
+    t.deepEqual(told.splice(0), [[null, error, wish === wishes[0] ? CONTENT : undefined]]);
+  }
+  await file.close();
+});
+
 onEach('an IoBuffer that reads into part of its memory gets all of it back', async (t, proactor) => {
   const file = await open(fileOf(CONTENT), { proactor });
   const memory = alloc(1000, { proactor });

@@ -30,8 +30,9 @@ export interface IoBuffer {
   /** Called when a read begins: which memory it gets. Memory given here is in flight until `complete`. */
   prepare(): IoMemory;
   /**
-   * Called once, at the final completion: what came. Given memory is always in `bytes` (of length 0 at the end of the
-   * file); a pooled read that brought nothing has null. After an error, `memory` is the given memory again.
+   * Called once for each `prepare`, at the final completion: what came. Given memory is always in `bytes` (of length 0 at the
+   * end of the file); a pooled read that brought nothing has null. After an error, `memory` is the given memory again; so it is
+   * where what `prepare` said was refused, unless the memory is elsewhere.
    */
   complete(bytes: Bytes | null, error?: Error, memory?: Buffer): void;
 }
@@ -109,13 +110,9 @@ export class OwnedBuffer implements IoBuffer {
 
   /** Used by readers: a read was refused before it had the memory, which its error brings as every other one does. */
   refuse(error: unknown): void {
+    const buffer = this.#memory === undefined ? undefined : givenBack(this.#memory);
     // What an option's getter threw may be anything.
-    if (this.#memory === undefined || !(error instanceof Error) || !Object.isExtensible(error)) return;
-    try {
-      Object.assign(error, { buffer: bufferOf(this.#memory) });
-    } catch {
-      // the program has moved it elsewhere
-    }
+    if (buffer !== undefined && error instanceof Error && Object.isExtensible(error)) Object.assign(error, { buffer });
   }
 
   /** The memory again, whole. */
@@ -135,7 +132,16 @@ function bufferOf(given: Memory): Buffer {
   if (isArrayBuffer(memory) && isDetached(memory)) {
     throw new RitsuError('ERR_RITSU_BUFFER_DETACHED', 'the memory is detached: it was handed over');
   }
-  return Buffer.from(memory as ArrayBuffer, offset, length);
+  return given instanceof Buffer ? given : Buffer.from(memory as ArrayBuffer, offset, length);
+}
+
+/** Memory of the caller's that a read could not have; undefined where it is none, or is elsewhere. */
+export function givenBack(memory: Memory): Buffer | undefined {
+  try {
+    return bufferOf(memory);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Read into memory of a pool, that of the reader's proactor where none is given: `hybrid.read(pooled())`. */

@@ -1,7 +1,7 @@
 /**
  * Style 3, hybrid: one call, and the buffer decides whose memory it is. Any class may be the buffer (`IoBuffer`).
  */
-import { OwnedBuffer, PooledBuffer, pooled } from '../buffer.js';
+import { OwnedBuffer, PooledBuffer, givenBack, pooled } from '../buffer.js';
 import type { IoBuffer, IoMemory } from '../buffer.js';
 import type { Bytes } from '../memory/bytes.js';
 import { argumentTypeError, checkInteger, checkOptions, closedError } from '../errors.js';
@@ -100,15 +100,25 @@ export class HybridReader implements AsyncRead {
 }
 
 function landingOf(source: ReadSource, into: IoBuffer): Landing {
-  const { host } = source;
-  const memory: unknown = into instanceof PooledBuffer ? into.memoryFor(host) : into.prepare();
+  if (into instanceof PooledBuffer) return landingFor(source, into.memoryFor(source.host));
+  const memory: unknown = into.prepare();
   if (typeof memory !== 'object' || memory === null) throw argumentTypeError('prepare()', 'of type object', memory);
   const wish = memory as IoMemory;
-  if (!('pool' in wish)) return new TellingLanding(new LoanLanding(host, lend(host, wish.memory, wish.length), undefined), into);
+  let landing: Landing;
+  try {
+    landing = landingFor(source, wish);
+  } catch (error) {
+    into.complete(null, error as Error, 'memory' in wish ? givenBack(wish.memory) : undefined);
+    throw error;
+  }
+  return new TellingLanding(landing, into);
+}
+
+function landingFor(source: ReadSource, wish: IoMemory): Landing {
+  if (!('pool' in wish)) return new LoanLanding(source.host, lend(source.host, wish.memory, wish.length), undefined);
   const { pool, size } = wish;
   if (!(pool instanceof BufferPool)) throw argumentTypeError('pool', 'an instance of BufferPool', pool);
-  const landing = source.pooled(pool, checkInteger('size', size, 1, LENGTH_MAX));
-  return into instanceof PooledBuffer ? landing : new TellingLanding(landing, into);
+  return source.pooled(pool, checkInteger('size', size, 1, LENGTH_MAX));
 }
 
 /** Tells the buffer what came, once, and the reader that the file has ended. */
