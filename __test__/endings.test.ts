@@ -9,7 +9,7 @@ import { execFileSync } from 'node:child_process';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { writeBlocks } from './support/blocks.ts';
-import { endedWith, reported, runProgram } from './support/child.ts';
+import { EXITS, endedWith, reported, runProgram } from './support/child.ts';
 import { freshPath } from './support/files.ts';
 import { backendTest } from './support/ring.ts';
 
@@ -55,7 +55,7 @@ type Ending = (typeof ENDINGS)[number];
 
 /** Whether it ended in time; and assert that it ended well. */
 async function endsInTime(t: ExecutionContext, backend: string, op: string, [how, code, worker]: Ending): Promise<boolean> {
-  const ended = await runProgram('ending-ops', [op, how, path, fifo], { env: { RITSU_BACKEND: backend } });
+  const ended = await runProgram('ending-ops', [op, how, path, fifo], { nodeOptions: EXITS, env: { RITSU_BACKEND: backend } });
   if (code === 'SIGTERM') t.is(ended.signal, code, ended.stderr);
   else endedWith(t, ended, code, how);
   const said = reported(ended);

@@ -12,7 +12,7 @@ import { execFileSync } from 'node:child_process';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { writeBlocks, BLOCK } from './support/blocks.ts';
-import { endedWith, reported, runProgram } from './support/child.ts';
+import { EXITS, endedWith, reported, runProgram } from './support/child.ts';
 import type { Ended } from './support/child.ts';
 import { freshPath } from './support/files.ts';
 import { ringTest } from './support/ring.ts';
@@ -113,7 +113,7 @@ for (const [how, expected] of ENDINGS) {
     t.timeout(repetitions * 10_000);
     const times: number[] = [];
     for (let index = 0; index < repetitions; index += 1) {
-      const ended = await runProgram('ending', [how, index % 2 === 0 ? 'own' : 'pool', path]);
+      const ended = await runProgram('ending', [how, index % 2 === 0 ? 'own' : 'pool', path], { nodeOptions: EXITS });
       assertEnding(t, ended, how, expected);
       times.push(endingMs(ended));
     }

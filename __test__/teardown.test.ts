@@ -9,7 +9,7 @@
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { writeBlocks } from './support/blocks.ts';
-import { endedWith, reported, runProgram } from './support/child.ts';
+import { EXITS, endedWith, reported, runProgram } from './support/child.ts';
 import { freshPath } from './support/files.ts';
 import { ringTest } from './support/ring.ts';
 import { sized } from './support/size.ts';
@@ -29,7 +29,7 @@ interface Seen {
 }
 
 async function teardown(t: ExecutionContext, how: string, memory: string): Promise<Seen> {
-  const ended = await runProgram('teardown', [how, memory, path]);
+  const ended = await runProgram('teardown', [how, memory, path], { nodeOptions: EXITS });
   endedWith(t, ended, 0, `${how} with memory of its ${memory}`);
   return reported(ended) as unknown as Seen;
 }

@@ -6,7 +6,7 @@
 import { spawnSync } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { endedWith, reported, runProgram } from '../support/child.ts';
+import { EXITS, endedWith, reported, runProgram } from '../support/child.ts';
 import { fileOf } from '../support/files.ts';
 import { ringTest } from '../support/ring.ts';
 
@@ -35,7 +35,7 @@ for (const [how, expected, waitsMs] of ENDINGS) {
     `S20: fuse: a read that cannot be cancelled does not hold up the end: ${how}`,
     async (t) => {
       const path = fileOf('');
-      const ended = await runProgram('stalled', [how, path], { wrapper: stalledFile(path), timeoutMs: 15_000 });
+      const ended = await runProgram('stalled', [how, path], { wrapper: stalledFile(path), timeoutMs: 15_000, nodeOptions: EXITS });
       if (expected === 'SIGTERM') t.is(ended.signal, expected, ended.stderr);
       else endedWith(t, ended, expected, how);
       const { at, inFlight, code, isKept } = reported(ended);
@@ -54,7 +54,7 @@ ringTest(
   'S20: fuse: a write that cannot be cancelled keeps its memory when its proactor is given up',
   async (t) => {
     const path = fileOf('');
-    const ended = await runProgram('stalled', ['destroy, under a write', path], { wrapper: stalledFile(path), timeoutMs: 15_000 });
+    const ended = await runProgram('stalled', ['destroy, under a write', path], { wrapper: stalledFile(path), timeoutMs: 15_000, nodeOptions: EXITS });
     endedWith(t, ended, 0);
     t.like(reported(ended), { inFlight: 1, code: 'ERR_RITSU_CLOSED', isKept: true });
   },

@@ -33,6 +33,12 @@ export interface ChildOptions {
   readonly silenceMs?: number | undefined;
 }
 
+/**
+ * Flags of a program that calls `process.exit`: Node then waits for V8's compile threads, of which one may wait for a collection by the
+ * main thread, for ever (nodejs/node#54918). Without such threads there is none.
+ */
+export const EXITS: readonly string[] = ['--single-threaded'];
+
 /** Run `programs/<name>.ts` with these arguments to its end. */
 export function runProgram(name: string, args: readonly (string | number)[], options: ChildOptions = {}): Promise<Ended> {
   const node = [process.execPath, '--disable-warning=ExperimentalWarning', ...(options.nodeOptions ?? [])];
