@@ -67,9 +67,10 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   readonly kind: StreamKind;
   readonly intake: Intake;
   #turns: Turns | undefined = undefined;
-  #options = 0;
-  #poll: Operation<void> | undefined = undefined;
-  #closed: Promise<void> | undefined = undefined;
+  // Not every stream's: see `Intake`.
+  declare private options: number;
+  declare private poll: Operation<void> | undefined;
+  declare private closing: Promise<void> | undefined;
 
   constructor(proactor: Proactor, descriptor: number, fd: number, kind: StreamKind) {
     this.proactor = proactor;
@@ -100,12 +101,12 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   }
 
   get closed(): boolean {
-    return this.#closed !== undefined;
+    return this.closing !== undefined;
   }
 
   admit<T>(operation: Operation<T>, options: CancelOptions | undefined): void {
     operation.descriptor = this.descriptor;
-    if (this.#options !== 0) operation.options = this.#options;
+    if (this.options !== 0) operation.options = this.options;
     const refused = refusal(options, operation.syscall, !this.closed && this.proactor.open);
     if (refused !== undefined) operation.refuse(() => refused);
     else this.proactor.watch(operation, options);
@@ -119,12 +120,12 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     const poll = new Operation<void>(Opcode.POLL, () => undefined);
     poll.descriptor = this.descriptor;
     poll.target = POLLOUT;
-    poll.options = this.#options;
+    poll.options = this.options;
     poll.onSettled = () => {
-      this.#poll = undefined;
+      this.poll = undefined;
       then();
     }
-    this.#poll = poll;
+    this.poll = poll;
     this.proactor.start(poll);
   };
 
@@ -141,8 +142,8 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   }
 
   keepAlive(on: boolean): void {
-    this.#options = on ? 0 : UNREF;
-    this.intake.setOptions(this.#options);
+    this.options = on ? 0 : UNREF;
+    this.intake.setOptions(this.options);
   }
 
   /** Close it, but leave the descriptor open; what came and nobody read. `stays`: with its proactor. */
@@ -150,15 +151,15 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     if (this.closed || (!stays && this.proactor.backend.name === 'node')) throw unmovable(this.closed);
     if (!this.intake.isIdle || (this.#turns?.all() ?? []).length > 0) throw inUseError('handOver');
     const detached = this.intake.detach();
-    this.#closed = detached.then(() => {});
+    this.closing = detached.then(() => {});
     isBeingClosed(this);
     this.proactor.residents.delete(this);
     return detached;
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#close();
-    return this.#closed;
+    this.closing ??= this.end();
+    return this.closing;
   }
 
   destroy(): Promise<void> {
@@ -172,11 +173,11 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     this.close().catch(() => {}); // whoever closes the stream is told
   }
 
-  async #close(): Promise<void> {
+  private async end(): Promise<void> {
     isBeingClosed(this);
     this.proactor.residents.delete(this);
     await Promise.all([this.intake.close(), this.#turns?.idle()]);
-    if (this.#poll !== undefined) this.proactor.cancel(this.#poll, 'closed');
+    if (this.poll !== undefined) this.proactor.cancel(this.poll, 'closed');
     if (this.proactor.ended) return; // it has closed its descriptors itself
     const operation = new Operation<void>(Opcode.CLOSE, (op, { result }) => (result < 0 ? op.failure(result) : undefined));
     operation.descriptor = this.descriptor;
@@ -184,6 +185,8 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     await operation.promise;
   }
 }
+
+Object.assign(Channel.prototype, { options: 0, poll: undefined, closing: undefined });
 
 function unmovable(closed: boolean): RitsuError {
   if (closed) return closedError('handOver');

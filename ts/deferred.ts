@@ -13,6 +13,17 @@ function keepResolve(resolve: (value: never) => void): void {
   kept = resolve;
 }
 
+type Resolve<T> = (value: T | PromiseLike<T>) => void;
+
+/**
+ * Reject through a thenable: its job runs as a microtask of the promise, so that V8 (of Node 26) finds the awaiting
+ * functions and the error's stack names the caller, at no cost to results that are good.
+ */
+function resolveWithFailure<T>(resolve: Resolve<T>, failure: () => Error): void {
+  const thenable = { then: (_: unknown, reject: (error: Error) => void) => reject(failure()) };
+  resolve(thenable as unknown as PromiseLike<T>);
+}
+
 export class Deferred<T> {
   /** Called once when settled, before the promise's reactions run. Rarely set, so it stands on the prototype. */
   declare onSettled: (() => void) | undefined;
@@ -21,19 +32,19 @@ export class Deferred<T> {
   declare private onLate: ((outcome: unknown) => void) | undefined;
   // Its methods are `private` by word: one private by name would cost each object 8 bytes.
   #state = PENDING;
-  /** The value, or what makes the error. */
-  #result: T | (() => Error) | undefined = undefined;
+  /** The value, or what makes the error. Until there is one: what resolves the promise, if there is one and nobody has. */
+  #result: T | (() => Error) | Resolve<T> | undefined = undefined;
   #promise: Promise<T> | undefined = undefined;
-  #resolve: ((value: T | PromiseLike<T>) => void) | undefined = undefined;
 
   get promise(): Promise<T> {
     if (this.#promise === undefined) {
       this.#promise = new Promise<T>(keepResolve);
-      this.#resolve = kept as (value: T | PromiseLike<T>) => void;
+      const resolve = kept as Resolve<T>;
       kept = undefined; // or it would keep the last result alive
-      if (this.abandonment !== undefined) this.rejectEarly();
-      else if (this.#state === FULFILLED) this.#resolve(this.#result as T);
-      else if (this.#state === REJECTED) this.resolveWithFailure(this.error);
+      if (this.abandonment !== undefined) resolveWithFailure(resolve, this.abandonment);
+      else if (this.#state === FULFILLED) resolve(this.#result as T);
+      else if (this.#state === REJECTED) resolveWithFailure(resolve, this.error);
+      else this.#result = resolve;
     }
     return this.#promise;
   }
@@ -62,17 +73,19 @@ export class Deferred<T> {
   }
 
   succeed(value: T): void {
+    const resolve = this.unresolved();
     this.#state = FULFILLED;
     this.#result = value;
-    if (this.#resolve !== undefined) this.#resolve(value);
+    if (resolve !== undefined) resolve(value);
     if (this.onLate !== undefined) this.onLate(value);
     if (this.onSettled !== undefined) this.onSettled();
   }
 
   fail(failure: () => Error): void {
+    const resolve = this.unresolved();
     this.#state = REJECTED;
     this.#result = failure;
-    if (this.#resolve !== undefined) this.resolveWithFailure(failure);
+    if (resolve !== undefined) resolveWithFailure(resolve, failure);
     if (this.onLate !== undefined) this.onLate(failure());
     if (this.onSettled !== undefined) this.onSettled();
   }
@@ -82,21 +95,14 @@ export class Deferred<T> {
     if (this.settled || this.abandonment !== undefined) return;
     this.abandonment = failure;
     this.onLate = onLate;
-    if (this.#resolve !== undefined) this.rejectEarly();
+    const resolve = this.unresolved();
+    this.#result = undefined;
+    if (resolve !== undefined) resolveWithFailure(resolve, failure);
   }
 
-  private rejectEarly(): void {
-    this.resolveWithFailure(this.abandonment!);
-    this.#resolve = undefined;
-  }
-
-  /**
-   * Reject through a thenable: its job runs as a microtask of this promise, so that V8 (of Node 26) finds the awaiting
-   * functions and the error's stack names the caller, at no cost to results that are good.
-   */
-  private resolveWithFailure(failure: () => Error): void {
-    const thenable = { then: (_: unknown, reject: (error: Error) => void) => reject(failure()) };
-    this.#resolve!(thenable as unknown as PromiseLike<T>);
+  /** What resolves the promise, where that is still to be done. */
+  private unresolved(): Resolve<T> | undefined {
+    return this.#state === PENDING ? (this.#result as Resolve<T> | undefined) : undefined;
   }
 }
 

@@ -143,7 +143,6 @@ export class Operation<T> extends Deferred<T> {
   /** The opcode's own: a group, a mode, the slot to cancel. */
   target = 0;
   opcode: number;
-  readonly finish: Finish<T>;
 
   // Not every operation's: they stand on the prototype, so that the many that do not need them do not pay for them. For the
   // same reason its methods are `private` by word: one private by name costs each object 8 bytes, at each level of the class.
@@ -179,11 +178,13 @@ export class Operation<T> extends Deferred<T> {
   /** Whose promise the caller has, where it is not this operation's. */
   declare front: Deferred<unknown> | undefined;
   declare private unwatch: Stop | undefined;
+  /** On the prototype where all of a class have the same. */
+  declare readonly finish: Finish<T>;
 
-  constructor(opcode: number, finish: Finish<T>) {
+  constructor(opcode: number, finish: Finish<T> | undefined) {
     super();
     this.opcode = opcode;
-    this.finish = finish;
+    if (finish !== undefined) this.finish = finish;
   }
 
   get blockId(): number {
@@ -293,8 +294,5 @@ Object.assign(Operation.prototype, {
   endpoint: undefined,
   ownBlock: false,
   site: undefined,
-  cancelReason: undefined, drop: undefined,
-  fellows: undefined,
-  front: undefined,
-  unwatch: undefined,
+  cancelReason: undefined, drop: undefined, fellows: undefined, front: undefined, unwatch: undefined,
 });

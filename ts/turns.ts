@@ -24,7 +24,7 @@ export class Turns {
   #onIdle: (() => void)[] | undefined = undefined;
 
   enter(turn: Turn): void {
-    if (this.#current === undefined && !this.#advancing) this.#advance(turn);
+    if (this.#current === undefined && !this.#advancing) this.advance(turn);
     else (this.#waiting ??= new Fifo()).push(turn);
   }
 
@@ -32,7 +32,7 @@ export class Turns {
   passed(turn: Turn): void {
     if (turn !== this.#current) return; // it waited: dropped when its turn comes
     this.#current = undefined;
-    if (!this.#advancing) this.#advance(this.#waiting?.shift()); // else it was refused at once: the loop below goes on
+    if (!this.#advancing) this.advance(this.#waiting?.shift()); // else it was refused at once: the loop below goes on
   }
 
   /** Resolves when none is in flight or waits. */
@@ -57,7 +57,7 @@ export class Turns {
   }
 
   /** Begin this one; if that ends at once, those that wait. */
-  #advance(first: Turn | undefined): void {
+  private advance(first: Turn | undefined): void {
     this.#advancing = true;
     for (let next = first; next !== undefined; next = this.#waiting?.shift()) {
       if (next.settled) continue;

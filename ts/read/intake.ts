@@ -9,8 +9,8 @@
  * its own it takes what is stashed (a copy), or is given to the kernel (*direct*). Without one it takes the blocks that
  * the kernel chose: for it one operation over the group is *armed*, which goes on delivering (multishot); see `flow.ts`.
  * Beside the flow stands the end: the result (0, or an error) that every read gets once the stash is empty. A read that
- * is aborted leaves the queue at once; when it is direct, its own completion decides.
- * Who calls: `StreamSource` (reads), the group (`wake`, `spill`), `Channel` (`close`, `setOptions`).
+ * is aborted leaves the queue at once; when it is direct, its own completion decides. Who calls: `StreamSource` (reads),
+ * the group (`wake`, `spill`), `Channel` (`close`, `setOptions`).
  */
 import type { CancelOptions } from '../cancel.js';
 import { closedError } from '../errors.js';
@@ -30,26 +30,27 @@ import type { Inquirer, ReadQueue } from './stream-read.js';
 
 const POLLIN = 1;
 
-export class Intake implements GroupUser, ReadQueue, Inquirer {
+/** The reads of one stream (`StreamReads`; one object with them, since there are as many as connections), and what they get. */
+export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquirer {
   readonly #host: Proactor;
   readonly #descriptor: number;
   readonly #select: number;
-  readonly #reads = new StreamReads();
-  /** Made when there is something to keep. */
-  #stash: Stash | undefined = undefined;
   #flow: Flow = 'idle';
   #inquiry: Inquiry | undefined = undefined;
-  #direct: StreamRead | undefined = undefined;
-  #end: number | undefined = undefined;
   /** False where the descriptor answers one at a time only, or was found to. */
   #multishot: boolean;
-  #options = 0;
   #closed = false;
   #pumping = false;
-  #onDrained: (() => void) | undefined = undefined;
+  // Not every stream's: on the prototype, and methods `private` by word, as with `Operation`. Very many connections may wait.
+  declare private stash: Stash | undefined; // made when there is something to keep
+  declare private direct: StreamRead | undefined;
+  declare private end: number | undefined;
+  declare private options: number;
+  declare private onDrained: (() => void) | undefined;
 
   /** `select`: the opcode by which the kernel chooses the block. */
   constructor(host: Proactor, descriptor: number, select: number) {
+    super();
     this.#host = host;
     this.#descriptor = descriptor;
     this.#select = select;
@@ -63,82 +64,77 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
 
   read(landing: Landing, options: CancelOptions | undefined, holder: object): StreamRead {
     const read = new StreamRead(this, landing, this.#descriptor);
-    if (this.#options !== 0) read.options = this.#options;
+    if (this.options !== 0) read.options = this.options;
     this.#host.tracer?.mark(read);
-    this.#reads.push(read, holder);
+    this.push(read, holder);
     if (options !== undefined) this.#host.watch(read, options);
-    this.#pump();
+    this.pump();
     return read;
   }
 
   /** Option bits of what is begun from here on; the armed operation is begun again. */
   setOptions(options: number): void {
-    this.#options = options;
-    this.#stop();
-  }
-
-  /** No read waits. */
-  get isIdle(): boolean {
-    return this.#reads.first() === undefined;
+    this.options = options;
+    this.stop();
   }
 
   /** Bytes that go to the next read, before all others. One that the kernel has comes back for them. */
   prepend(bytes: Uint8Array): void {
-    this.#stashed().prepend(bytes);
-    if (this.#direct !== undefined) this.#host.recall(this.#direct);
-    else this.#pump();
+    this.stashed().prepend(bytes);
+    if (this.direct !== undefined) this.#host.recall(this.direct);
+    else this.pump();
   }
 
   /** `close`, without giving up what is stashed: that is the result. Nothing waits. */
   async detach(): Promise<Uint8Array> {
-    this.#stop();
-    this.#leaveGroup();
+    this.stop();
+    this.leaveGroup();
     if (this.#inquiry !== undefined) this.#host.cancel(this.#inquiry, 'closed');
-    await this.#drained();
+    await this.drained();
     this.#closed = true;
-    return this.#stash?.take() ?? new Uint8Array();
+    return this.stash?.take() ?? new Uint8Array();
   }
 
   /** Begin nothing more; resolves when nothing is in flight. Reads that wait fail, what is stashed is given up. */
   close(): Promise<void> {
     this.#closed = true;
-    this.#leaveGroup();
-    this.#stash?.clear();
-    this.#pump();
-    if (this.#direct !== undefined) this.#host.cancel(this.#direct, 'closed');
+    this.leaveGroup();
+    this.stash?.clear();
+    this.pump();
+    if (this.direct !== undefined) this.#host.cancel(this.direct, 'closed');
     if (this.#inquiry !== undefined) this.#host.cancel(this.#inquiry, 'closed');
-    return this.#drained();
+    return this.drained();
   }
 
   ready(): void {
-    this.#pump();
+    this.pump();
   }
 
   answered(read: StreamRead, completion: Completion): void {
-    this.#direct = undefined;
+    this.direct = undefined;
     this.#flow = 'idle';
     const verdict = verdictOf(completion.result, false);
-    const isKept = verdict === 'bytes' && (read.abandoned || this.#hasStashed);
+    const isKept = verdict === 'bytes' && (read.abandoned || this.hasStashed);
     const goesOn = verdict === 'not ready' || verdict === 'again' || (isKept && !read.abandoned);
-    if (isKept) this.#keepBytes(read, completion);
+    if (isKept) this.keepBytes(read, completion);
     if (goesOn && read.cancelCause === undefined) {
       read.slot = -1; // it waits again
-      if (verdict === 'not ready') this.#poll();
+      if (verdict === 'not ready') this.poll();
     } else {
-      this.#reads.shift();
-      if (verdict === 'end') this.#end = completion.result;
+      this.shift();
+      if (verdict === 'end') this.end = completion.result;
       if (goesOn) completion.result = ECANCELED;
       read.finishWith(completion);
     }
-    this.#changed();
+    this.changed();
   }
 
   failed(read: StreamRead): void {
-    if (read === this.#direct) {
-      this.#direct = undefined;
+    if (read === this.direct) {
+      this.direct = undefined;
       this.#flow = 'idle';
     }
-    this.#changed();
+    this.changed();
   }
 
   over(inquiry: Inquiry, result: number, flags: number, id: number): void {
@@ -146,120 +142,120 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     this.#inquiry = undefined;
     this.#flow = 'idle';
     const block = (flags & SELECTED) !== 0 ? this.#host.streamGroup.chosen(id) : inquiry.block;
-    if (block !== undefined && result > 0) this.#arrived(block, result);
+    if (block !== undefined && result > 0) this.arrived(block, result);
     else if (block !== undefined) giveBack(block);
-    if (result < 0 || (result === 0 && !wasPolling)) this.#ended(result, (inquiry.flags & MULTISHOT) !== 0);
-    this.#changed();
+    if (result < 0 || (result === 0 && !wasPolling)) this.ended(result, (inquiry.flags & MULTISHOT) !== 0);
+    this.changed();
   }
 
   wake(): void {
     if (this.#flow !== 'waiting') return;
     this.#flow = 'idle';
-    this.#pump();
+    this.pump();
   }
 
   spill(): void {
-    this.#stash?.spill();
+    this.stash?.spill();
   }
 
-  #changed(): void {
-    this.#pump();
-    if (this.#onDrained !== undefined) this.#announce();
+  private changed(): void {
+    this.pump();
+    if (this.onDrained !== undefined) this.announce();
   }
 
   /** Resolves when nothing is in flight. */
-  #drained(): Promise<void> {
+  private drained(): Promise<void> {
     return new Promise((resolve) => {
-      this.#onDrained = resolve;
-      this.#announce();
+      this.onDrained = resolve;
+      this.announce();
     });
   }
 
-  #announce(): void {
-    if (this.#inquiry === undefined && this.#direct === undefined) this.#onDrained?.();
+  private announce(): void {
+    if (this.#inquiry === undefined && this.direct === undefined) this.onDrained?.();
   }
 
-  get #hasStashed(): boolean {
-    return this.#stash !== undefined && !this.#stash.isEmpty;
+  private get hasStashed(): boolean {
+    return this.stash !== undefined && !this.stash.isEmpty;
   }
 
-  #stashed(): Stash {
-    return (this.#stash ??= new Stash(this.#host, this));
+  private stashed(): Stash {
+    return (this.stash ??= new Stash(this.#host, this));
   }
 
   /** A completion of the multishot that is not its last. */
   delivered({ result, block }: Completion): void {
-    this.#arrived(this.#host.streamGroup.chosen(block), result);
-    if (!this.#reads.isEmpty) this.#pump();
-    if (this.#stash?.isFull) this.#stop();
+    this.arrived(this.#host.streamGroup.chosen(block), result);
+    if (!this.isEmpty) this.pump();
+    if (this.stash?.isFull) this.stop();
   }
 
   /** Bytes came: the first read's, if it takes them as they are. */
-  #arrived(block: Block, length: number): void {
-    const read = this.#reads.first();
+  private arrived(block: Block, length: number): void {
+    const read = this.first();
     if (this.#closed) giveBack(block);
-    else if (read?.isReady && read.block === undefined && !this.#hasStashed && length <= read.length) {
+    else if (read?.isReady && read.block === undefined && !this.hasStashed && length <= read.length) {
       read.block = block;
-      this.#reads.answerFirst(length);
-    } else this.#stashed().push(block, length);
+      this.answerFirst(length);
+    } else this.stashed().push(block, length);
   }
 
   /** The read's promise was rejected before they came, or others come before them: they are stashed. */
-  #keepBytes({ block, offset }: StreamRead, completion: Completion): void {
-    if (!this.#closed) this.#stashed().keep(rangeOf(block!, offset, completion.result));
+  private keepBytes({ block, offset }: StreamRead, completion: Completion): void {
+    if (!this.#closed) this.stashed().keep(rangeOf(block!, offset, completion.result));
     completion.result = ECANCELED;
   }
 
   /** The operation over the group will deliver nothing more. */
-  #ended(result: number, wasMultishot: boolean): void {
+  private ended(result: number, wasMultishot: boolean): void {
     const verdict = verdictOf(result, wasMultishot);
-    if (verdict === 'end') this.#end = result;
+    if (verdict === 'end') this.end = result;
     else if (verdict === 'empty') this.#host.streamGroup.denied();
-    else if (verdict === 'not ready') this.#poll();
+    else if (verdict === 'not ready') this.poll();
     else if (verdict === 'one shot') this.#multishot = false;
-    else if (verdict === 'failed') this.#reads.answerFirst(result);
+    else if (verdict === 'failed') this.answerFirst(result);
   }
 
-  #pump(): void {
+  private pump(): void {
     if (this.#pumping) return; // a program's own buffer or allocator called
     this.#pumping = true;
     try {
-      for (let read = this.#reads.first(); read !== undefined && this.#serve(read); read = this.#reads.first());
+      for (let read = this.first(); read !== undefined && this.serve(read); read = this.first());
     } finally {
       this.#pumping = false;
     }
   }
 
   /** Do for the first read what can be done; whether there may be more to do. */
-  #serve(read: StreamRead): boolean {
-    if (read === this.#direct) return false;
+  private serve(read: StreamRead): boolean {
+    if (read === this.direct) return false;
     if (this.#closed || !this.#host.open) read.refuse(() => closedError('read'));
     else if (!read.isArmed) read.arm();
     else if (!read.isReady) return false; // it waits for memory
-    else if (this.#hasStashed) this.#reads.answerFrom(this.#stashed());
-    else if (this.#end !== undefined) this.#reads.answerFirst(this.#end);
+    else if (this.hasStashed) this.answerFrom(this.stashed());
+    else if (this.end !== undefined) this.answerFirst(this.end);
     else {
-      this.#ask(read);
+      this.ask(read);
       return this.#flow === 'idle';
     }
     return true;
   }
 
   /** Ask the kernel on behalf of the first read. */
-  #ask(read: StreamRead): void {
+  private ask(read: StreamRead): void {
     const takesChunks = read.block === undefined;
-    if (this.#flow === 'armed' && !takesChunks) this.#stop();
-    if (this.#flow === 'waiting' && !takesChunks) this.#leaveGroup();
+    if (this.#flow === 'armed' && !takesChunks) this.stop();
+    if (this.#flow === 'waiting' && !takesChunks) this.leaveGroup();
     if (this.#flow !== 'idle') return;
-    if (takesChunks) this.#armGroup(read.length);
+    if (takesChunks) this.armGroup(read.length);
     else {
       this.#flow = 'direct';
-      this.#direct = read;
+      this.direct = read;
       this.#host.start(read);
     }
   }
 
-  #armGroup(most: number): void {
+  private armGroup(most: number): void {
     const group = this.#host.streamGroup;
     const block = group.selects ? undefined : group.take();
     if (group.selects ? !group.prepare() : block === undefined) {
@@ -268,33 +264,34 @@ export class Intake implements GroupUser, ReadQueue, Inquirer {
     }
     const inquiry = new Inquiry(group.selects ? this.#select : Opcode.READ, this, this.#descriptor, group.number);
     inquiry.block = block;
-    if (this.#multishot && group.selects && most >= group.size) {
-      inquiry.flags = MULTISHOT;
-    } else inquiry.length = Math.min(most, group.size);
-    this.#begin(inquiry, 'armed');
+    if (this.#multishot && group.selects && most >= group.size) inquiry.flags = MULTISHOT;
+    else inquiry.length = Math.min(most, group.size);
+    this.begin(inquiry, 'armed');
   }
 
-  #poll(): void {
+  private poll(): void {
     if (this.#closed) return;
-    this.#begin(new Inquiry(Opcode.POLL, this, this.#descriptor, POLLIN), 'polling');
+    this.begin(new Inquiry(Opcode.POLL, this, this.#descriptor, POLLIN), 'polling');
   }
 
-  #begin(inquiry: Inquiry, flow: Flow): void {
+  private begin(inquiry: Inquiry, flow: Flow): void {
     this.#flow = flow;
     this.#inquiry = inquiry;
-    if (this.#options !== 0) inquiry.options = this.#options;
+    if (this.options !== 0) inquiry.options = this.options;
     this.#host.start(inquiry);
   }
 
-  #stop(): void {
+  private stop(): void {
     if (this.#flow !== 'armed') return;
     this.#flow = 'stopping';
     this.#host.cancel(this.#inquiry!, 'closed');
   }
 
-  #leaveGroup(): void {
+  private leaveGroup(): void {
     if (this.#flow !== 'waiting') return;
     this.#flow = 'idle';
     this.#host.streamGroup.leave(this);
   }
 }
+
+Object.assign(Intake.prototype, { stash: undefined, direct: undefined, end: undefined, options: 0, onDrained: undefined });

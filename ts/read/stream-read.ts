@@ -34,7 +34,7 @@ export class StreamRead extends Operation<Bytes | null> {
   isReady = false;
 
   constructor(queue: ReadQueue, landing: Landing, descriptor: number) {
-    super(Opcode.READ, land);
+    super(Opcode.READ, undefined);
     this.#queue = queue;
     this.landing = landing;
     this.length = landing.length;
@@ -71,7 +71,7 @@ export class StreamRead extends Operation<Bytes | null> {
   }
 }
 
-Object.assign(StreamRead.prototype, { next: undefined, ownBlock: true, endpoint: STREAM });
+Object.assign(StreamRead.prototype, { finish: land, next: undefined, ownBlock: true, endpoint: STREAM });
 
 /** The answer to a read that the kernel did not answer itself; read at once. */
 const answer: Completion = { slot: -1, generation: 0, result: 0, flags: 0, block: NONE, extra: 0, value: 0 };
@@ -85,6 +85,11 @@ export class StreamReads {
 
   get isEmpty(): boolean {
     return this.#first === undefined;
+  }
+
+  /** No read waits. */
+  get isIdle(): boolean {
+    return this.first() === undefined;
   }
 
   push(read: StreamRead, holder: object): void {
@@ -176,7 +181,7 @@ export class Inquiry extends Operation<null> {
 
   /** `target`: the group it is over, or what it polls for. */
   constructor(opcode: number, inquirer: Inquirer, descriptor: number, target: number) {
-    super(opcode, nothing);
+    super(opcode, undefined);
     this.#inquirer = inquirer;
     this.descriptor = descriptor;
     this.target = target;
@@ -198,6 +203,7 @@ export class Inquiry extends Operation<null> {
 }
 
 Object.assign(Inquiry.prototype, {
+  finish: nothing,
   progress(this: Inquiry, completion: Completion) {
     this.inquirer.delivered(completion);
   },

@@ -20,53 +20,74 @@ function blocksHeld(): number {
   return blocksBusy + pool.reduce((sum, { leased }) => sum + leased, 0);
 }
 
-/** Take connections and leave each to `talk`, which ends when its peer does. */
+/** Take connections and leave each to `talk`, which ends when its peer does, and closes its side. */
 function serving(talk: Talk): Serve {
   return async (name) => {
     const tcp = name === undefined ? await listen({ port: 0, host: '127.0.0.1', backlog: BACKLOG, noDelay: true }) : undefined;
     const listener = tcp ?? (await listen({ path: `\0${name}`, backlog: BACKLOG }));
     const accepting = async (): Promise<void> => {
-      for await (const stream of listener) void serve(stream, talk);
+      for await (const stream of listener) void talk(stream);
     };
     accepting().catch(reportFault);
     return { address: tcp === undefined ? `unix:${name}` : `tcp:${tcp.address().port}`, blocksHeld };
   };
 }
 
-async function serve(stream: Stream, talk: Talk): Promise<void> {
-  try {
-    await talk(stream);
-    await stream.close();
-  } catch (error) {
-    reportFault(error as Error);
-    stream.destroy().catch(reportFault);
-  }
+function leave(stream: Stream, error: Error): void {
+  reportFault(error);
+  stream.destroy().catch(reportFault);
+}
+
+/** A talk that closes nothing. Not for the echoes: a second `async` function for each connection would wait along. */
+function closing(talk: Talk): Talk {
+  return async (stream) => {
+    try {
+      await talk(stream);
+      await stream.close();
+    } catch (error) {
+      leave(stream, error as Error);
+    }
+  };
 }
 
 async function echoAllocator(stream: Stream): Promise<void> {
-  const writer = stream.writer();
-  const reader = stream.allocator();
-  for (let bytes = await reader.read(); bytes !== null; bytes = await reader.read()) await writer.writeAll(bytes);
+  try {
+    const writer = stream.writer();
+    const reader = stream.allocator();
+    for (let bytes = await reader.read(); bytes !== null; bytes = await reader.read()) await writer.writeAll(bytes);
+    await stream.close();
+  } catch (error) {
+    leave(stream, error as Error);
+  }
 }
 
 async function echoSubmit(stream: Stream): Promise<void> {
-  const writer = stream.writer();
-  const reader = stream.submitter();
-  let buffer = alloc(ECHO_BYTES);
-  for (;;) {
-    reader.submit(buffer);
-    const filled = await reader.poll();
-    if (filled.length === 0) return;
-    const { buffers } = await writer.writeAll(filled);
-    buffer = buffers[0]!;
+  try {
+    const writer = stream.writer();
+    const reader = stream.submitter();
+    let buffer = alloc(ECHO_BYTES);
+    for (;;) {
+      reader.submit(buffer);
+      const filled = await reader.poll();
+      if (filled.length === 0) return await stream.close();
+      const { buffers } = await writer.writeAll(filled);
+      buffer = buffers[0]!;
+    }
+  } catch (error) {
+    leave(stream, error as Error);
   }
 }
 
 async function echoHybrid(stream: Stream): Promise<void> {
-  const writer = stream.writer();
-  const reader = stream.hybrid();
-  const into = pooled();
-  for (let bytes = await reader.read(into); bytes !== null; bytes = await reader.read(into)) await writer.writeAll(bytes);
+  try {
+    const writer = stream.writer();
+    const reader = stream.hybrid();
+    const into = pooled();
+    for (let bytes = await reader.read(into); bytes !== null; bytes = await reader.read(into)) await writer.writeAll(bytes);
+    await stream.close();
+  } catch (error) {
+    leave(stream, error as Error);
+  }
 }
 
 /** Feed a receiver and send its answers. */
@@ -153,11 +174,11 @@ export const ritsuServers: Readonly<Record<string, Serve>> = {
   'allocator echo': serving(echoAllocator),
   'submit echo': serving(echoSubmit),
   'hybrid echo': serving(echoHybrid),
-  'allocator receive': serving(receiveAllocator),
-  'submit receive': serving(receiveSubmit),
-  'hybrid receive': serving(receiveHybrid),
-  'moved send': serving(moving(false)),
-  'zero-copy send': serving(moving(true)),
-  'copied send': serving(copying),
+  'allocator receive': serving(closing(receiveAllocator)),
+  'submit receive': serving(closing(receiveSubmit)),
+  'hybrid receive': serving(closing(receiveHybrid)),
+  'moved send': serving(closing(moving(false))),
+  'zero-copy send': serving(closing(moving(true))),
+  'copied send': serving(closing(copying)),
   'duplex http': http,
 };

@@ -24,10 +24,13 @@ const options = JSON.parse(process.argv[2] ?? '{}') as ServerOptions;
 if (options.inFlightMax !== undefined) Proactor.configure({ inFlightMax: options.inFlightMax });
 const serving = await find(options)(options.name);
 
-/** With --expose-gc: without what only waits to be collected, and what V8 keeps for a time in case as much is made again. */
+/**
+ * With --expose-gc: without what only waits to be collected, and what V8 keeps for a time in case as much is made again. An ordinary
+ * collection leaves the young generation as large as it has become, in steps of two: then that decides, and not what is alive.
+ */
 async function collect(): Promise<void> {
   for (let pass = 0; pass < COLLECTIONS && globalThis.gc !== undefined; pass += 1) {
-    globalThis.gc();
+    globalThis.gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
     await delay(BETWEEN_COLLECTIONS_MS);
   }
 }
