@@ -149,7 +149,7 @@ onEachAlone('one waits for memory, and its file is closed', { pool: { classes: [
 });
 
 onEachAlone('aborted by the buffer that is told of them: they are its own, and it is told once', {}, async (t, proactor) => {
-  // Seen red: without `isAnswered` in `cancel` of ts/inflight.ts they came, and it was rejected all the same.
+  // Seen red: without `ANSWERED` in `cancel` of ts/inflight.ts they came, and it was rejected all the same.
   const file = await open(fileOf(content), { proactor });
   const { inside, outside } = await disposed(t, tcpPair(proactor));
   const reads: readonly ((into: IoBuffer, signal: AbortSignal) => Promise<Bytes | null>)[] = [

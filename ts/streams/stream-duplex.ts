@@ -19,8 +19,8 @@ export interface DuplexOptions {
   readonly allowHalfOpen?: boolean | undefined;
 }
 
-/** A reset or closed connection needs no farewell. */
 const NOTHING = Buffer.alloc(0);
+/** A reset or closed connection needs no farewell. */
 const GONE = new Set(['ENOTCONN', 'EPIPE', 'ECONNRESET', 'ERR_RITSU_CLOSED']);
 
 /** A stream and its two directions. */

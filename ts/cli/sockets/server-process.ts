@@ -26,7 +26,7 @@ const serving = await find(options)(options.name);
 
 /**
  * With --expose-gc: without what only waits to be collected, and what V8 keeps for a time in case as much is made again. An ordinary
- * collection leaves the young generation as large as it has become, in steps of two: then that decides, and not what is alive.
+ * collection leaves the young generation, which doubles as it grows, at its size: that would decide, and not what is alive.
  */
 async function collect(): Promise<void> {
   for (let pass = 0; pass < COLLECTIONS && globalThis.gc !== undefined; pass += 1) {
