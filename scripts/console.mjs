@@ -71,6 +71,7 @@ export function eachLine(stream, take) {
   });
 }
 
+const LAST_WORDS_MS = 20_000;
 const running = new Set();
 
 function endGroup(child, signal) {
@@ -90,21 +91,31 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 
 /**
  * Runs a tool in a process group of its own, so that a time-out or Ctrl-C ends all of it.
- * `take(line, stream)` sees each line. Resolves with how it ended.
+ * `take(line, stream)` sees each line. After `quietMs` without a line the tool is interrupted, to say what it was at, and
+ * soon ended if that does not help. Resolves with how it ended.
  */
-export function runTool(command, args, { cwd, env, take, timeoutMs }) {
+export function runTool(command, args, { cwd, env, take, timeoutMs, quietMs }) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     running.add(child);
     let timedOut = false;
-    const timer = timeoutMs && setTimeout(() => {
+    const kill = () => {
       timedOut = true;
       endGroup(child, 'SIGKILL');
-    }, timeoutMs);
-    eachLine(child.stdout, (line) => take(line, 'stdout'));
-    eachLine(child.stderr, (line) => take(line, 'stderr'));
+    };
+    const timers = [timeoutMs && setTimeout(kill, timeoutMs)];
+    const quiet = quietMs && setTimeout(() => {
+      timers.push(setTimeout(kill, LAST_WORDS_MS));
+      child.kill('SIGINT');
+    }, quietMs);
+    const heard = (line, stream) => {
+      if (quiet) quiet.refresh();
+      take(line, stream);
+    };
+    eachLine(child.stdout, (line) => heard(line, 'stdout'));
+    eachLine(child.stderr, (line) => heard(line, 'stderr'));
     const end = (code, signal, error) => {
-      clearTimeout(timer);
+      for (const timer of [...timers, quiet]) clearTimeout(timer);
       running.delete(child);
       resolve({ ok: code === 0, code, signal, timedOut, error });
     };

@@ -24,6 +24,11 @@ function unconnected(proactor: Proactor): ConnectingDuplex {
   return toDuplex((options) => connect({ ...options, proactor }));
 }
 
+/** To be asked for before anything that may close it. */
+function closing(duplex: Duplex): Promise<void> {
+  return new Promise((resolve) => duplex.once('close', resolve));
+}
+
 /** What a program sees of a socket, event by event. */
 function eventsOf(duplex: Duplex): string[] {
   const seen: string[] = [];
@@ -76,7 +81,7 @@ onEach('connecting: a refused connection is an error, as with a socket of Node',
     [unconnected(proactor), new net.Socket()].map(async (duplex) => {
       const seen = eventsOf(duplex);
       const failed = once(duplex, 'error') as Promise<[Error]>;
-      const closed = new Promise((resolve) => duplex.on('close', resolve));
+      const closed = closing(duplex);
       duplex.connect(port, HOST);
       const [{ message }] = await failed;
       await closed;
@@ -97,7 +102,7 @@ onEach('connecting: destroyed before, while and just when it connects, it closes
     duplex.on('connect', () => t.fail('connected'));
     duplex.on('error', ({ message }) => t.is(message, 'not wanted'));
   }
-  const closed = [before, during, arriving].map((duplex) => new Promise((resolve) => duplex.on('close', resolve)));
+  const closed = [before, during, arriving].map(closing);
   [before, during, arriving].forEach((duplex) => duplex.destroy(new Error('not wanted')));
   await Promise.all(closed);
   t.deepEqual([before, during, arriving].map((duplex) => duplex.connecting), [false, false, false]);
@@ -123,9 +128,10 @@ onEach('connecting: TLS over it closes without an error, whoever ends first', as
     const duplex = unconnected(proactor).connect((server.address() as net.AddressInfo).port, HOST);
     const secure = tls.connect({ socket: duplex, ca: cert, servername: 'localhost' });
     const seen = [eventsOf(secure), eventsOf(duplex)];
+    const closed = closing(duplex);
     if (first === 'client') secure.end('bye');
     t.is(await text(secure), 'bye');
-    await new Promise((resolve) => duplex.on('close', resolve));
+    await closed;
     t.deepEqual(seen.map((events) => events.includes('error')), [false, false], `${seen}`);
     server.close();
   }
@@ -138,6 +144,7 @@ onEach('connecting: where the peer has ended, our side ends behind what is being
   const connection = once(server, 'connection') as Promise<[net.Socket]>;
   const duplex = unconnected(proactor).connect(server.port, HOST);
   const seen = eventsOf(duplex);
+  const closed = closing(duplex);
   const large = Buffer.alloc(32 << 20, 'x');
   duplex.write(large, () => duplex.write('farewell'));
   const said: Buffer[] = [];
@@ -149,7 +156,7 @@ onEach('connecting: where the peer has ended, our side ends behind what is being
   const all = await buffer(socket);
   t.is(all.length, large.length + 'farewell'.length);
   t.is(all.subarray(large.length).toString(), 'farewell');
-  await new Promise((resolve) => duplex.on('close', resolve));
+  await closed;
   t.false(seen.includes('error'), `${seen}`);
 });
 
