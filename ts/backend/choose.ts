@@ -36,7 +36,7 @@ export interface Choice {
 const IN_FLIGHT_MAX = 65_536;
 
 const FIXES: Readonly<Record<CauseKind, string | undefined>> = {
-  binding: 'build the native binding (`npm run build:native`), or install ritsu for this platform',
+  binding: 'install ritsu on this machine with its optional dependencies, or build the binding (`npm run build:native` in its repository)',
   forced: undefined,
   kernel: 'run on Linux 5.19 or later with io_uring compiled in',
   memlock: 'raise the memlock limit (`ulimit -l`, LimitMEMLOCK=), or lower `registeredBytesMax` and `entries`',
@@ -66,10 +66,11 @@ export function chooseBackend(options: Choice, settle: Settle, make?: BackendMak
     );
     return chosen(new UringBackend(settle, { ...config, inFlightMax }), undefined);
   } catch (error) {
-    const cause = { kind: causeOf(error), message: (error as Error).message };
+    const [message = ''] = (error as Error).message.split('\n'); // Node adds whence it was asked for
+    const cause = { kind: causeOf(error), message };
     if (wanted === 'uring') {
       const fix = FIXES[cause.kind] === undefined ? '' : `. To fix it: ${FIXES[cause.kind]}`;
-      throw new RitsuError('ERR_RITSU_UNAVAILABLE', `no io_uring here (${cause.kind}): ${cause.message}${fix}`, { cause: error });
+      throw new RitsuError('ERR_RITSU_UNAVAILABLE', `no io_uring here (${cause.kind}): ${message}${fix}`, { cause: error });
     }
     const choice = chosen(new NodeBackend(settle, { inFlightMax }), cause);
     announce(choice.info);

@@ -73,19 +73,36 @@ export const ABI_VERSION = 5;
 
 let loaded: NativeBinding | undefined;
 
-/** Where the binding for this machine lies, or why there is none. `RITSU_NATIVE` names another build of it. */
-function candidate(): string {
-  if (process.env.RITSU_NATIVE) return process.env.RITSU_NATIVE;
+/** This machine, as the packages with binaries name it: `linux-x64-gnu`. */
+function target(): string {
   const { platform, arch } = process;
   if (platform !== 'linux') throw new Error(`io_uring is a Linux interface; this is ${platform}`);
   const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
-  const libc = report.header?.glibcVersionRuntime === undefined ? 'musl' : 'gnu';
-  return `../../native/ritsu.${platform}-${arch}-${libc}.node`;
+  return `${platform}-${arch}-${report.header?.glibcVersionRuntime === undefined ? 'musl' : 'gnu'}`;
+}
+
+/**
+ * The binding for this machine: the one that `RITSU_NATIVE` names, else the one built in this folder, else that of the
+ * package of this machine's own, which npm installs along.
+ */
+function find(): NativeBinding {
+  const require = createRequire(import.meta.url);
+  if (process.env.RITSU_NATIVE) return require(process.env.RITSU_NATIVE) as NativeBinding;
+  const name = target();
+  const packageName = `ritsu-${name}`;
+  for (const place of [`../../native/ritsu.${name}.node`, packageName]) {
+    try {
+      return require(place) as NativeBinding;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error; // it is there and cannot be loaded
+    }
+  }
+  throw new Error(`no binary for ${name}: the package ${packageName} is not installed`);
 }
 
 /** Load the binding. Throws where there is none, or where it is not of this version. */
 export function loadNative(): NativeBinding {
-  loaded ??= check(createRequire(import.meta.url)(candidate()) as NativeBinding);
+  loaded ??= check(find());
   return loaded;
 }
 

@@ -9,14 +9,17 @@
  * States of a block's ArrayBuffer: with the library (`block.memory` is set: free or in flight), or with its holder
  * (`block.memory` is undefined; a lease or a caller's view keeps it alive, and when nobody does, it is collected).
  */
-import { argumentTypeError } from '../errors.js';
+import { RitsuError, argumentTypeError } from '../errors.js';
 
 /** A method as a function of its object, taken once: what a program does to the prototypes later changes nothing here. */
 function uncurry<T>(method: (this: never) => T): (object: object) => T {
   return Function.prototype.call.bind(method);
 }
 
-const genuine = ArrayBuffer.prototype.transfer;
+const genuine = ArrayBuffer.prototype.transfer as ArrayBuffer['transfer'] | undefined;
+if (genuine === undefined) {
+  throw new RitsuError('ERR_RITSU_UNAVAILABLE', `ritsu needs Node 22.12 or newer, this is ${process.version}: memory cannot be moved here`);
+}
 const transfer = uncurry(genuine);
 /** False when something replaced `transfer` before this module was loaded: then foreign memory is copied, never lent. */
 export const TRANSFER_IS_GENUINE = uncurry(Function.prototype.toString)(genuine) === 'function transfer() { [native code] }';
