@@ -6,11 +6,11 @@
  * closes any more); a CLOSE that a guest's end cancels; a slot or a block that an answer that never came keeps; records of
  * one guest that are all begun before another's; a message for each operation; connections that are accepted for a guest that does not take them; an
  * owner that cannot close for a guest that goes on asking, or for what it closes on a guest's behalf (ERR_RITSU_BUSY); memory
- * that a handle does not give back whose owner no longer answers; a port that nobody answers at, and that is waited for.
+ * that a handle does not give back whose owner no longer answers.
  */
 import { once } from 'node:events';
 import * as net from 'node:net';
-import { MessageChannel, Worker, receiveMessageOnPort } from 'node:worker_threads';
+import { Worker } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { Proactor, RitsuError, alloc, connect, listen, open, owned, remoteProactor, sleep } from 'ritsu';
 import type { BackendName, TimeoutError } from 'ritsu';
@@ -231,63 +231,4 @@ onEachAlone('who gives an owner up that does not answer has its memory back', {}
   const { inFlight, blocksBusy, waiting } = remote.stats();
   t.deepEqual({ inFlight, blocksBusy, waiting }, { inFlight: 0, blocksBusy: 0, waiting: 0 });
   await Promise.all([inside, outside, listener, file].map((resource) => resource.close().catch(() => {})));
-});
-
-/** The same port again, as a thread has it that it was sent to. */
-function sentAndReceived(port: MessagePort): MessagePort {
-  const { port1, port2 } = new MessageChannel();
-  port1.postMessage(port, [port]);
-  return (receiveMessageOnPort(port2) as { message: MessagePort }).message;
-}
-
-onEachAlone('a port that is closed, gone or used is refused, at whatever time it was closed', {}, async (t, proactor) => {
-  const ways: Record<string, (port: MessagePort) => Promise<Proactor>> = {
-    'closed just now': async (port) => {
-      port.close();
-      return remoteProactor(port);
-    },
-    'closed long ago': async (port) => {
-      port.close();
-      await once(port, 'close');
-      return remoteProactor(port);
-    },
-    'closed while it joins': (port) => {
-      const joining = remoteProactor(port);
-      port.close();
-      return joining;
-    },
-    'closed while it joins, later': (port) => {
-      const joining = remoteProactor(port);
-      queueMicrotask(() => port.close());
-      return joining;
-    },
-    'sent away': async (port) => {
-      sentAndReceived(port).close();
-      return remoteProactor(port);
-    },
-    'sent away long ago': async (port) => {
-      sentAndReceived(port).close();
-      await pause(20);
-      return remoteProactor(port);
-    },
-    'a second handle': async (port) => {
-      const first = await remoteProactor(port);
-      const second = await remoteProactor(port).catch((error: Error) => error);
-      await first.close();
-      if (second instanceof Error) throw second;
-      return second;
-    },
-    'a second handle, of the port that was sent away': async (port) => {
-      await remoteProactor(port);
-      return remoteProactor(sentAndReceived(port));
-    },
-  };
-  for (const [name, join] of Object.entries(ways)) {
-    const settled = await Promise.race([join(proactor.share()).then(() => 'joined', ({ code }: RitsuError) => code), pause(5000)]);
-    t.is(settled, 'ERR_RITSU_CLOSED', name);
-  }
-  const remote = await remoteProactor(sentAndReceived(proactor.share()));
-  t.is(await remote.nop(5), 5);
-  await remote.close();
-  await eventually(t, 'no guest is left', () => proactor.residents.size === 0);
 });
