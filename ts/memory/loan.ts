@@ -28,15 +28,6 @@ export interface LoanHost extends PoolHost {
   copies: number;
 }
 
-/** A block that an operation owns, and the range of it that the operation uses. */
-export interface Loan {
-  readonly block: Block;
-  readonly offset: number;
-  readonly length: number;
-  /** The caller's view, where the block is only a stand-in for it. */
-  readonly original: Span | undefined;
-}
-
 /** The largest block (32 bits). */
 const BLOCK_BYTES_MAX = 2 ** 32 - 1;
 
@@ -44,7 +35,7 @@ const BLOCK_BYTES_MAX = 2 ** 32 - 1;
 export function checkLendable(name: string, view: unknown): Span {
   const span = inspect(name, view);
   const known = blockOf(span.memory);
-  const detached = isArrayBuffer(span.memory) && isDetached(span.memory);
+  const detached = span.length === 0 && isArrayBuffer(span.memory) && isDetached(span.memory);
   if (known?.inFlight && (detached || known.kind === 'own')) {
     throw new RitsuError('ERR_RITSU_BUFFER_IN_FLIGHT', `the ${name} is in flight: an operation owns its memory`);
   }
@@ -53,7 +44,7 @@ export function checkLendable(name: string, view: unknown): Span {
 }
 
 /** Take the caller's memory for a read of `length` bytes. From here on `view` has length 0, unless it is copied. */
-export function lend(host: LoanHost, view: unknown, length: number | undefined): Loan {
+export function lend(host: LoanHost, view: unknown, length: number | undefined, keeper: Keeper | undefined): LoanLanding {
   const span = checkLendable('buffer', view);
   if (span.length === 0) throw argumentValueError('buffer', 'must not be empty', span.length);
   const wanted = checkInteger('length', length ?? span.length, 1, Math.min(span.length, LENGTH_MAX));
@@ -61,8 +52,9 @@ export function lend(host: LoanHost, view: unknown, length: number | undefined):
     throw new RitsuError('ERR_RITSU_NOT_OWNED', 'the buffer is a lease of a pool: it cannot be read into');
   }
   const moved = moveIn(host, span);
-  if (moved !== undefined) return { block: moved, offset: span.offset, length: wanted, original: undefined };
-  return copyThrough(host, { ...span, length: wanted });
+  if (moved !== undefined) return new LoanLanding(host, moved, span.offset, wanted, undefined, keeper);
+  const original = { ...span, length: wanted };
+  return new LoanLanding(host, copyThrough(host, original), 0, wanted, original, keeper);
 }
 
 /** The block whose memory the span is, moved; undefined when it cannot be moved. */
@@ -120,7 +112,7 @@ export function giveBack(block: Block): void {
   block.keeper?.keep(block, block.memory);
 }
 
-function copyThrough(host: LoanHost, original: Span): Loan {
+function copyThrough(host: LoanHost, original: Span): Block {
   for (const other of host.copying) {
     const apart = original.offset + original.length <= other.offset || other.offset + other.length <= original.offset;
     if (other.memory === original.memory && !apart) {
@@ -128,7 +120,7 @@ function copyThrough(host: LoanHost, original: Span): Loan {
     }
   }
   host.copying.add(original);
-  return { block: standIn(host, original.length), offset: 0, length: original.length, original };
+  return standIn(host, original.length);
 }
 
 /** End of the operation: the block is no longer the kernel's. */
@@ -141,33 +133,39 @@ export function endLoan(block: Block): void {
 export class LoanLanding implements Landing {
   readonly length: number;
   readonly #host: LoanHost;
-  readonly #loan: Loan;
+  /** What the operation owns; of it `length` bytes from `offset` on are used. */
+  readonly #block: Block;
+  readonly #offset: number;
+  /** The caller's view, where the block is only a stand-in for it. */
+  readonly #original: Span | undefined;
   readonly #keeper: Keeper | undefined;
 
-  constructor(host: LoanHost, loan: Loan, keeper: Keeper | undefined) {
+  constructor(host: LoanHost, block: Block, offset: number, length: number, original: Span | undefined, keeper: Keeper | undefined) {
     this.#host = host;
-    this.#loan = loan;
+    this.#block = block;
+    this.#offset = offset;
+    this.length = length;
+    this.#original = original;
     this.#keeper = keeper;
-    this.length = loan.length;
   }
 
   arm(operation: ReadOperation): void {
-    const { block, offset, length } = this.#loan;
+    const block = this.#block;
     if (operation.direct && block.registered) operation.opcode = Opcode.READ_FIXED;
     operation.block = block;
-    operation.offset = offset;
-    operation.length = Math.min(operation.length, length);
+    if (this.#offset !== 0) operation.offset = this.#offset;
+    operation.length = Math.min(operation.length, this.length);
     operation.launch(this.#host);
   }
 
   land(operation: ReadOperation, completion: Completion): Bytes | Failure {
     const { result } = completion;
     if (result < 0) return operation.failure(result);
-    const { block, offset, original } = this.#loan;
-    if (original !== undefined) return this.#copyBack(original, result);
+    const block = this.#block;
+    if (this.#original !== undefined) return this.#copyBack(this.#original, result);
     endLoan(block);
     block.keeper = this.#keeper;
-    return Bytes.lend(block, offset, result);
+    return Bytes.lend(block, this.#offset, result);
   }
 
   discard(): void {
@@ -176,7 +174,8 @@ export class LoanLanding implements Landing {
 
   /** The caller's memory again, for the error of an operation that failed. */
   restore(): Buffer | undefined {
-    const { block, original } = this.#loan;
+    const block = this.#block;
+    const original = this.#original;
     if (original !== undefined) {
       this.#endCopy(original);
       return original.memory instanceof ArrayBuffer ? viewOf(original.memory, original.offset, original.length) : undefined;
@@ -190,7 +189,7 @@ export class LoanLanding implements Landing {
   }
 
   #copyBack(original: Span, length: number): Bytes {
-    const came = rangeOf(this.#loan.block, 0, length);
+    const came = rangeOf(this.#block, 0, length);
     let whole: Buffer;
     try {
       whole = viewOf(original.memory as ArrayBuffer, original.offset, original.length);
@@ -204,7 +203,7 @@ export class LoanLanding implements Landing {
 
   #endCopy(original: Span): void {
     this.#host.copying.delete(original);
-    giveBack(this.#loan.block);
+    giveBack(this.#block);
   }
 }
 

@@ -6,7 +6,8 @@ import type { Allocator } from '../buffer.js';
 import type { CancelOptions } from '../cancel.js';
 import type { Bytes } from '../memory/bytes.js';
 import { argumentTypeError, checkBoolean, checkInteger, checkOptions, closedError } from '../errors.js';
-import { LoanLanding, lend } from '../memory/loan.js';
+import { lend } from '../memory/loan.js';
+import type { LoanLanding } from '../memory/loan.js';
 import { stamp, viewOf } from '../memory/block.js';
 import type { Block } from '../memory/block.js';
 import { Failure, LENGTH_MAX } from '../op.js';
@@ -217,7 +218,7 @@ class AllocatorLanding implements Landing {
       this.#refuse(operation, closedError('read'));
       return;
     }
-    const loan = new LoanLanding(this.#source.host, lend(this.#source.host, memory, undefined), this);
+    const loan = lend(this.#source.host, memory, undefined, this);
     this.#loans.set(operation, loan);
     operation.restore = () => {
       this.#release(loan.restore());

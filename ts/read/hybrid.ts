@@ -115,7 +115,7 @@ function landingOf(source: ReadSource, into: IoBuffer): Landing {
 }
 
 function landingFor(source: ReadSource, wish: IoMemory): Landing {
-  if (!('pool' in wish)) return new LoanLanding(source.host, lend(source.host, wish.memory, wish.length), undefined);
+  if (!('pool' in wish)) return lend(source.host, wish.memory, wish.length, undefined);
   const { pool, size } = wish;
   if (!(pool instanceof BufferPool)) throw argumentTypeError('pool', 'an instance of BufferPool', pool);
   return source.pooled(pool, checkInteger('size', size, 1, LENGTH_MAX));

@@ -7,7 +7,7 @@ import type { Bytes } from '../memory/bytes.js';
 import type { Deferred } from '../deferred.js';
 import { RitsuError, checkInteger, checkOptions, closedError } from '../errors.js';
 import { Fifo } from '../fifo.js';
-import { LoanLanding, allocate, lend } from '../memory/loan.js';
+import { allocate, lend } from '../memory/loan.js';
 import type { Block, Keeper, Memory } from '../memory/block.js';
 import { inspect, stamp, viewOf } from '../memory/block.js';
 import { LENGTH_MAX } from '../op.js';
@@ -77,7 +77,7 @@ export class SubmitReader implements AsyncRead, Keeper {
     const plan = planOfMany(this.#source, options);
     const each = lengthOf(options) ?? shareOf(inspect('buffer', buffer).length, checked);
     const places = { positions: checked, each };
-    const landing = new LoanLanding(host, lend(host, buffer, totalOf(places)), undefined);
+    const landing = lend(host, buffer, totalOf(places), undefined);
     this.#submitted.push(this.#source.readPlaces!(landing, places, plan));
   }
 
@@ -129,7 +129,7 @@ export class SubmitReader implements AsyncRead, Keeper {
     const { host } = this.#source;
     const plan = this.#source.plan(options);
     const length = options?.length;
-    const landing = new LoanLanding(host, lend(host, buffer, length), keeper);
+    const landing = lend(host, buffer, length, keeper);
     this.#submitted.push(this.#source.read(landing, plan));
   }
 
