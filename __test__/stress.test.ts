@@ -74,7 +74,7 @@ for (const watchdog of ['watchdog', 'no timer at all']) {
 
 async function pressure(t: ExecutionContext, scenario: string, count: number): Promise<Ended & { said: Record<string, number>; counters: Counters }> {
   t.timeout(sized(60_000, 600_000));
-  const options = { timeoutMs: sized(50_000, 500_000), silenceMs: 20_000 };
+  const options = { timeoutMs: sized(50_000, 500_000), silenceMs: sized(20_000, 120_000) };
   const ended = await runProgram('pressure', [scenario, count, path, BLOCKS], options);
   endedWith(t, ended, 0);
   const { counters, ...said } = reported(ended) as { counters: Counters & { pool: PoolStats[] } };

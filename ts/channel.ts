@@ -8,7 +8,8 @@
 import type { CancelOptions } from './cancel.js';
 import { RitsuError, STREAM, closedError, inUseError } from './errors.js';
 import { refusal } from './inflight.js';
-import { Opcode, Operation, UNREF } from './op.js';
+import type { Span } from './memory/block.js';
+import { EINTR, LENGTH_MAX, Opcode, Operation, UNREF } from './op.js';
 import type { Proactor, Resident } from './proactor.js';
 import { Intake } from './read/intake.js';
 import type { StreamTarget } from './stream-writer.js';
@@ -31,6 +32,7 @@ const CODES: Readonly<Record<StreamKind, WriteCodes>> = {
 };
 
 const POLLOUT = 4;
+const EAGAIN = -11;
 const SHUT_WRITE = 1;
 const ENOTCONN = -107;
 
@@ -114,6 +116,15 @@ export class Channel implements StreamTarget, Unclosed, Resident {
 
   begin<T>(operation: Operation<T>): void {
     this.proactor.start(operation);
+  }
+
+  /** Only where no write waits or is in flight, and this one may begin: what it may not is said when it is admitted. */
+  sendNow({ memory, offset, length }: Span, options: CancelOptions): number {
+    const { backend } = this.proactor;
+    if (this.kind === 'pipe' || 'zeroCopy' in options || backend.sendNow === undefined || this.#turns?.isIdle === false) return 0;
+    if (refusal(options, 'write', !this.closed && this.proactor.open) !== undefined) return 0;
+    const sent = backend.sendNow(this.descriptor, memory as ArrayBuffer, offset, Math.min(length, LENGTH_MAX));
+    return sent === EAGAIN || sent === EINTR ? 0 : sent;
   }
 
   awaitWritable(then: () => void): void {

@@ -34,7 +34,7 @@ export interface StreamTarget extends WriteTarget {
 const ZERO_COPY_MIN = 16_384;
 
 interface StreamPlan extends Plan {
-  readonly zeroCopy: boolean;
+  readonly zeroCopy: true;
 }
 
 export class StreamWriter extends Writer {
@@ -73,17 +73,16 @@ export class StreamWriter extends Writer {
     if (plan.position !== undefined) {
       throw argumentValueError('options.position', 'must not be given: a stream has no positions', plan.position);
     }
-    const zeroCopy = options === undefined ? undefined : checkBoolean('options.zeroCopy', options.zeroCopy);
-    return zeroCopy === undefined ? plan : { ...plan, zeroCopy };
+    const zeroCopy = (options === undefined ? undefined : checkBoolean('options.zeroCopy', options.zeroCopy)) ?? this.#zeroCopy;
+    return zeroCopy ? { ...plan, zeroCopy } : plan;
   }
 
   protected override send(transfer: Transfer, plan: Plan, all: boolean): Promise<WriteResult> {
     const { kind, codes } = this.#target;
     if (kind !== 'pipe') {
       if (all) transfer.flags = WAIT_ALL;
-      const wanted = 'zeroCopy' in plan ? plan.zeroCopy : this.#zeroCopy;
       // The system knows none between Unix sockets.
-      if (wanted && kind === 'tcp' && transfer.total >= ZERO_COPY_MIN && transfer.opcode === codes.single) {
+      if ('zeroCopy' in plan && kind === 'tcp' && transfer.total >= ZERO_COPY_MIN && transfer.opcode === codes.single) {
         transfer.expectNotice(ZERO_COPY);
       }
     }

@@ -12,8 +12,9 @@
 import type { CancelOptions } from './cancel.js';
 import type { Endpoint } from './errors.js';
 import type { LoanHost } from './memory/loan.js';
-import type { Parcel, Part } from './memory/parcel.js';
-import { ECANCELED, EINTR, Operation, WAIT_ALL } from './op.js';
+import { PARTS_MAX, partsAfter, restOf } from './memory/parcel.js';
+import type { Parcel, Part, Sender } from './memory/parcel.js';
+import { ECANCELED, EINTR, NONE, Operation, WAIT_ALL } from './op.js';
 import type { Completion, Failure } from './op.js';
 import { CURRENT } from './turns.js';
 import type { Turn, Turns } from './turns.js';
@@ -38,7 +39,7 @@ export interface WriteCodes {
 }
 
 /** What a writer needs of its resource. */
-export interface WriteTarget {
+export interface WriteTarget extends Partial<Sender> {
   readonly host: LoanHost;
   readonly codes: WriteCodes;
   /** Give the operation its descriptor, and let its signal or timeout end it; or refuse it. */
@@ -51,14 +52,12 @@ export interface WriteTarget {
   awaitWritable?(then: () => void): void;
 }
 
-/** The most parts of one vectored operation (Linux: IOV_MAX). */
-const PARTS_MAX = 1024;
 const PART_WORDS = 3;
 /** The most bytes that go together; from there on an operation each is no part of the cost. */
 const GATHERED_MAX = 65_536;
 const EAGAIN = -11;
 const EMPTY = Buffer.alloc(0);
-const NONE: readonly Buffer[] = Object.freeze([]);
+const NO_BUFFERS: readonly Buffer[] = Object.freeze([]);
 
 function outcome(operation: Operation<WriteResult>, completion: Completion): WriteResult | Failure {
   return (operation as Transfer).outcome(completion.result);
@@ -75,6 +74,11 @@ export class Transfer extends Operation<WriteResult> {
   /** Undefined: it has a position of its own and waits for nobody. */
   readonly #turns: Turns | undefined;
   #written = 0;
+  // Rarely set: on the prototype.
+  /** Bytes that were sent as the data was taken, and are in no parcel. */
+  declare private sentBefore: number;
+  /** The negative errno that came instead. */
+  declare private fault: number;
   /** Zero copy: what was sent; the final completion only says that the memory is free. */
   #sent: number | undefined = undefined;
 
@@ -85,6 +89,9 @@ export class Transfer extends Operation<WriteResult> {
     this.#all = all;
     this.#turns = turns;
     this.#total = parcels.length === 1 ? parcels[0]!.length : parcels.reduce((sum, { length }) => sum + length, 0);
+    const sent = parcels.length === 1 ? parcels[0]!.sent : 0;
+    if (sent > 0) this.sentBefore = sent;
+    else if (sent < 0) this.fault = sent;
   }
 
   get total(): number {
@@ -111,7 +118,8 @@ export class Transfer extends Operation<WriteResult> {
   begin(): void {
     const position = this.#turns?.position ?? CURRENT;
     if (position !== CURRENT) this.position = position;
-    if (this.#total === 0) this.succeed(this.#result());
+    if (this.fault < 0) this.complete({ slot: -1, generation: 0, result: this.fault, flags: 0, block: NONE, extra: 0, value: 0 });
+    else if (this.#total === 0 || (this.sentBefore > 0 && !this.#all)) this.succeed(this.#result());
     else this.#handOver();
   }
 
@@ -165,7 +173,7 @@ export class Transfer extends Operation<WriteResult> {
   #failInFlight(failure: () => Error): void {
     const fellows = this.#others();
     this.fellows = undefined;
-    super.fail(() => Object.assign(failure(), { bytesTransferred: this.#written }));
+    super.fail(() => Object.assign(failure(), { bytesTransferred: this.sentBefore + this.#written }));
     for (const fellow of fellows) fellow.fail(failure); // they have its slot
     this.#turns?.passed(this as unknown as Turn);
   }
@@ -271,25 +279,11 @@ export class Transfer extends Operation<WriteResult> {
       const buffer = parcel.end();
       if (buffer !== undefined) (buffers ??= []).push(buffer);
     }
-    return { bytesWritten: this.#written, rest, buffers: buffers ?? NONE };
+    return { bytesWritten: this.sentBefore + this.#written, rest, buffers: buffers ?? NO_BUFFERS };
   }
 }
 
-/** What is left of the parcels after so many bytes: as many parts as one operation takes, where not told otherwise. */
-function partsAfter(parcels: readonly Parcel[], written: number, partsMax = PARTS_MAX): Part[] {
-  const parts: Part[] = [];
-  let skip = written;
-  for (const { block, offset, length } of parcels) {
-    if (parts.length === partsMax) break;
-    if (skip < length) parts.push({ block, offset: offset + skip, length: length - skip });
-    skip = Math.max(0, skip - length);
-  }
-  return parts;
-}
-
-function restOf(parts: readonly Part[]): Buffer {
-  return Buffer.concat(parts.map(({ block, offset, length }) => new Uint8Array(block.memory!, offset, length)));
-}
+Object.assign(Transfer.prototype, { sentBefore: 0, fault: 0 });
 
 function encodeParts(parts: readonly Part[], header: number): Uint8Array {
   const first = header / Uint32Array.BYTES_PER_ELEMENT;

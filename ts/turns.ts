@@ -41,6 +41,11 @@ export class Turns {
     return new Promise((resolve) => (this.#onIdle ??= []).push(resolve));
   }
 
+  /** None is in flight, or begins right now. */
+  get isIdle(): boolean {
+    return this.#current === undefined && !this.#advancing;
+  }
+
   /** Whether any waits. */
   get isLined(): boolean {
     return this.#waiting !== undefined && this.#waiting.length > 0;

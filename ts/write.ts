@@ -109,7 +109,7 @@ export abstract class Writer implements AsyncWrite {
     try {
       if (this.#ended) throw closedError('write');
       const plan = this.plan(options);
-      return this.#begin([Parcel.take(this.#target.host, data)], plan, all);
+      return this.#begin([Parcel.take(this.#target.host, data, this.#target, plan)], plan, all);
     } catch (error) {
       return Promise.reject(error);
     }

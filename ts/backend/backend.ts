@@ -87,6 +87,11 @@ export interface Backend {
 
   /** Describe the operation, which has its slot, to the system; it is handed over at the end of this turn at the latest. */
   encode(operation: Operation<unknown>): void;
+  /**
+   * Send at once what the socket takes of an ordinary ArrayBuffer, which stays where it is: how many bytes, or `-errno`; `-EAGAIN`
+   * also when this turn of the loop has sent enough. For a socket of which no send is in flight. Not every backend can.
+   */
+  sendNow?(descriptor: number, memory: ArrayBuffer, offset: number, length: number): number;
   /** Ask for the end of an operation that is in flight. Its own completion decides what happened. */
   cancel(operation: Operation<unknown>): void;
   cancelAll(): void;

@@ -52,6 +52,7 @@ export interface NativeProactor {
   allocate(size: number): number;
   pin(memory: ArrayBuffer): number;
   unpin(block: number): void;
+  sendNow(descriptor: number, memory: ArrayBuffer, offset: number, length: number): number;
   adopt(fd: number): [descriptor: number, fd: number] | number;
   address(descriptor: number, peer: boolean): number[] | number;
   setOption(descriptor: number, option: number, value: number): number;
@@ -69,7 +70,7 @@ export interface NativeBinding {
   NativeProactor: new (config: NativeConfig, dispatch: (count: number) => void) => NativeProactor;
 }
 
-export const ABI_VERSION = 5;
+export const ABI_VERSION = 6;
 
 let loaded: NativeBinding | undefined;
 

@@ -18,6 +18,9 @@ const FIRST_DOUBLE = Layout.SUBMISSIONS / 8;
 const COMPLETION_WORDS = Layout.COMPLETION_SIZE / 4;
 const FIRST_COMPLETION = Layout.COMPLETIONS / 4;
 
+const EAGAIN = -11;
+const SENDABLE = 2 ** 20;
+
 // Words of the header.
 const COUNT = 0;
 const ARGUMENT_USED = 1;
@@ -46,6 +49,8 @@ export class UringBackend implements Backend {
   readonly #arguments: Uint8Array;
   readonly #completion: Completion = { slot: 0, generation: 0, result: 0, flags: 0, block: NONE, extra: 0, value: 0 };
   #keepAlive = true;
+  /** Bytes that may be sent at once before something completes: a program that goes on sending lets others have their turn. */
+  #sendable = SENDABLE;
 
   constructor(settle: Settle, config: NativeConfig & { inFlightMax: number }) {
     const { NativeProactor } = loadNative();
@@ -138,6 +143,13 @@ export class UringBackend implements Backend {
     return typeof address === 'number' ? address : Uint8Array.from(address);
   }
 
+  sendNow(descriptor: number, memory: ArrayBuffer, offset: number, length: number): number {
+    if (this.#sendable <= 0) return EAGAIN;
+    const sent = this.#native.sendNow(descriptor, memory, offset, length);
+    if (sent > 0) this.#sendable -= sent;
+    return sent;
+  }
+
   setOption(descriptor: number, option: number, value: number): number {
     return this.#native.setOption(descriptor, option, value);
   }
@@ -224,6 +236,7 @@ export class UringBackend implements Backend {
   #dispatch(count: number): void {
     const completion = this.#completion;
     const words = this.#words;
+    this.#sendable = SENDABLE;
     for (let index = 0; index < count; index += 1) {
       const word = FIRST_COMPLETION + index * COMPLETION_WORDS;
       completion.slot = words[word]!;

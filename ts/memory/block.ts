@@ -200,14 +200,12 @@ export function isArrayBuffer(value: unknown): value is ArrayBuffer {
   }
 }
 
+/** Whether memory is an ordinary ArrayBuffer: of this thread alone, and of one size. */
+export function isOrdinary(memory: ArrayBufferLike): memory is ArrayBuffer {
+  return isArrayBuffer(memory) && !memoryResizable(memory);
+}
+
 /** Whether a span is an ordinary ArrayBuffer as a whole, so that it can be moved into an operation. */
-export function isMovable(span: Span): boolean {
-  const { memory } = span;
-  return (
-    TRANSFER_IS_GENUINE &&
-    isArrayBuffer(memory) &&
-    span.offset === 0 &&
-    span.length === memoryLength(memory) &&
-    !memoryResizable(memory)
-  );
+export function isMovable({ memory, offset, length }: Span): boolean {
+  return TRANSFER_IS_GENUINE && isOrdinary(memory) && offset === 0 && length === memoryLength(memory);
 }

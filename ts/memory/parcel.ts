@@ -2,8 +2,11 @@
 import { Bytes } from './bytes.js';
 import { checkLendable, endLoan, giveBack, moveIn, standIn } from './loan.js';
 import type { LoanHost } from './loan.js';
-import { blockOf, inspect, stamp, viewOf } from './block.js';
-import type { Block, Memory, Span } from './block.js';
+import { blockOf, inspect, isOrdinary, stamp, viewOf } from './block.js';
+import { Block } from './block.js';
+import type { Memory, Span } from './block.js';
+import type { CancelOptions } from '../cancel.js';
+import { NONE } from '../op.js';
 
 /** What can be written. Strings are written as UTF-8. */
 export type Writable = Bytes | Memory | string;
@@ -14,6 +17,19 @@ export interface Part {
   readonly length: number;
 }
 
+/** Sends data where they are. */
+export interface Sender {
+  /** How many bytes went at once, 0 if that cannot be now; or a negative errno, which the write is to fail with. */
+  sendNow(span: Span, options: CancelOptions): number;
+}
+
+/** From so many bytes on a system call costs less than a copy. */
+const SENT_BYTES_MIN = 32_768;
+/** What carries nothing. */
+const NOWHERE = new Block(NONE, 0, 'own', {});
+
+/** The most parts of one vectored operation (Linux: IOV_MAX). */
+export const PARTS_MAX = 1024;
 /** Copied data get a block of at least so many bytes, so that small pushes share one. */
 const COPY_BYTES_MIN = 4096;
 
@@ -21,23 +37,34 @@ export class Parcel implements Part {
   readonly block: Block;
   readonly offset: number;
   length: number;
+  /** Bytes before these that were sent as the data was taken; or the negative errno that came instead. */
+  readonly sent: number;
   readonly #copied: boolean;
 
-  private constructor(block: Block, offset: number, length: number, copied: boolean) {
+  private constructor(block: Block, offset: number, length: number, copied: boolean, sent: number) {
     this.block = block;
     this.offset = offset;
     this.length = length;
+    this.sent = sent;
     this.#copied = copied;
   }
 
-  /** Take data for a write: by moving its memory where it is ours or leased, else by copying it now. */
-  static take(host: LoanHost, data: Writable): Parcel {
+  /**
+   * Take data for a write: by moving its memory where it is ours or leased, else by copying it now. Of much data a sender first sends
+   * what it can, so that only the rest is copied.
+   */
+  static take(host: LoanHost, data: Writable, sender?: Partial<Sender>, options?: CancelOptions): Parcel {
     if (data instanceof Bytes) return Parcel.#ofBytes(host, data);
-    if (typeof data === 'string') return Parcel.#copy(host, inspect('data', Buffer.from(data)));
-    const span = checkLendable('data', data);
+    const span = typeof data === 'string' ? inspect('data', Buffer.from(data)) : checkLendable('data', data);
     const known = blockOf(span.memory);
-    if (known?.kind !== 'own' || known.owner !== host.backend) return Parcel.#copy(host, span);
-    return new Parcel(moveIn(host, span)!, span.offset, span.length, false);
+    if (known?.kind === 'own' && known.owner === host.backend) return new Parcel(moveIn(host, span)!, span.offset, span.length, false, 0);
+    if (sender?.sendNow === undefined || span.length < SENT_BYTES_MIN || known !== undefined || !isOrdinary(span.memory)) {
+      return Parcel.#copy(host, span, 0);
+    }
+    const sent = sender.sendNow(span, options!);
+    if (sent === span.length) return new Parcel(NOWHERE, 0, 0, false, sent);
+    const rest = Math.max(sent, 0);
+    return Parcel.#copy(host, { memory: span.memory, offset: span.offset + rest, length: span.length - rest }, sent);
   }
 
   /** Add data to a copy that has room; false when it has none, or the data need no copy. */
@@ -55,6 +82,7 @@ export class Parcel implements Part {
   /** Give the memory back: a copy's and a lease's to the pool, the caller's own to the caller. */
   end(): Buffer | undefined {
     const { block } = this;
+    if (block === NOWHERE) return undefined;
     if (this.#copied || block.kind === 'pool') {
       giveBack(block);
       return undefined;
@@ -68,17 +96,34 @@ export class Parcel implements Part {
 
   static #ofBytes(host: LoanHost, bytes: Bytes): Parcel {
     const surrendered = bytes.surrender(host.backend);
-    if (surrendered === undefined) return Parcel.#copy(host, inspect('data', bytes.data));
-    return new Parcel(surrendered.block, surrendered.offset, surrendered.length, false);
+    if (surrendered === undefined) return Parcel.#copy(host, inspect('data', bytes.data), 0);
+    return new Parcel(surrendered.block, surrendered.offset, surrendered.length, false, 0);
   }
 
-  static #copy(host: LoanHost, span: Span): Parcel {
+  static #copy(host: LoanHost, span: Span, sent: number): Parcel {
     const block = standIn(host, Math.max(span.length, COPY_BYTES_MIN));
     copyInto(block, 0, span);
-    return new Parcel(block, 0, span.length, true);
+    return new Parcel(block, 0, span.length, true, sent);
   }
 }
 
 function copyInto(block: Block, at: number, { memory, offset, length }: Span): void {
   new Uint8Array(block.memory!, at, length).set(new Uint8Array(memory, offset, length));
+}
+
+/** What is left of the parcels after so many bytes: as many parts as one operation takes, where not told otherwise. */
+export function partsAfter(parcels: readonly Parcel[], written: number, partsMax = PARTS_MAX): Part[] {
+  const parts: Part[] = [];
+  let skip = written;
+  for (const { block, offset, length } of parcels) {
+    if (parts.length === partsMax) break;
+    if (skip < length) parts.push({ block, offset: offset + skip, length: length - skip });
+    skip = Math.max(0, skip - length);
+  }
+  return parts;
+}
+
+/** A copy of them. */
+export function restOf(parts: readonly Part[]): Buffer {
+  return Buffer.concat(parts.map(({ block, offset, length }) => new Uint8Array(block.memory!, offset, length)));
 }

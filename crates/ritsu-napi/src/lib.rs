@@ -293,6 +293,18 @@ mod items {
             self.bridge.call(|bridge| bridge.unpin(block))
         }
 
+        /// Sends what a socket takes at once from the memory of an `ArrayBuffer`, which stays where it is: how many bytes, or `-errno`.
+        #[napi(ts_args_type = "descriptor: number, arrayBuffer: ArrayBuffer, offset: number, length: number")]
+        pub fn send_now(
+            &self,
+            descriptor: Unknown<'_>,
+            array_buffer: Unknown<'_>,
+            offset: Unknown<'_>,
+            length: Unknown<'_>,
+        ) -> Result<i32> {
+            self.bridge.call(|bridge| bridge.send_now(descriptor, array_buffer, offset, length))
+        }
+
         /// Takes in a duplicate of somebody else's descriptor: `[descriptor, fd]`, or `-errno`.
         #[napi(ts_args_type = "fd: number", ts_return_type = "[descriptor: number, fd: number] | number")]
         pub fn adopt(&self, fd: Unknown<'_>) -> Result<Either<Vec<u32>, i32>> {

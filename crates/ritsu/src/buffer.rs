@@ -5,10 +5,13 @@
 
 use crate::address::{Address, EncodedAddress};
 use crate::block::BlockId;
+use crate::descriptor::DescriptorId;
 use crate::error::MemoryError;
 use crate::outcome::{FileStatus, Timestamp};
 use crate::proactor::Proactor;
+use crate::ring;
 use rustix::net::SocketAddrAny;
+use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -287,6 +290,23 @@ impl Proactor {
     pub unsafe fn pin_block(&mut self, address: NonNull<u8>, length: usize) -> Result<BlockId, MemoryError> {
         self.refuse_if_closed()?;
         self.memory.pin(address, length)
+    }
+
+    /// Sends what a socket takes at once from memory that stays the caller's: the kernel has copied it when this returns (`send(2)`, without
+    /// waiting). How many bytes those were. Nothing goes through the ring, so the caller sees to it that no send of this socket is in
+    /// flight.
+    ///
+    /// # Errors
+    ///
+    /// An errno, positive: `EBADF`, `ENOTSOCK`, `EAGAIN` where nothing could be taken, and those of the connection.
+    ///
+    /// # Safety
+    ///
+    /// `length` bytes from `address` on must be valid for reads for the time of the call.
+    pub unsafe fn send_now(&self, descriptor: DescriptorId, address: NonNull<u8>, length: usize) -> Result<usize, i32> {
+        let socket = self.socket(descriptor)?.as_raw_fd();
+        // SAFETY: as the caller promises.
+        unsafe { ring::send_now(socket, address, length) }
     }
 }
 

@@ -327,6 +327,18 @@ pub(crate) fn own_opened(result: i32) -> File {
     File::from(unsafe { OwnedFd::from_raw_fd(result) })
 }
 
+/// Sends what a socket takes without waiting (`send(2)`), raises no signal. The error is an errno.
+///
+/// # Safety
+///
+/// `length` bytes from `address` on must be memory that can be read, and stays so for the call. It need not hold still.
+pub(crate) unsafe fn send_now(socket: RawFd, address: NonNull<u8>, length: usize) -> Result<usize, i32> {
+    const FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel only reads, before it returns, what the caller says can be read; it refuses an integer that is no socket.
+    let sent = unsafe { libc::send(socket, address.as_ptr().cast(), length, FLAGS) };
+    usize::try_from(sent).map_err(|_negative| last_errno())
+}
+
 /// A second integer for an open file (`F_DUPFD_CLOEXEC`), above the standard streams. The error is an errno.
 pub(crate) fn duplicate(file: RawFd) -> Result<OwnedFd, i32> {
     const ABOVE_STANDARD_STREAMS: libc::c_int = 3;

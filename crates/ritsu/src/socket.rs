@@ -296,7 +296,7 @@ impl Proactor {
         done.map_err(Errno::raw_os_error)
     }
 
-    fn socket(&self, descriptor: DescriptorId) -> Result<&File, i32> {
+    pub(crate) fn socket(&self, descriptor: DescriptorId) -> Result<&File, i32> {
         self.descriptors.file(descriptor).ok_or(libc::EBADF)
     }
 }

@@ -3,10 +3,12 @@
 mod harness;
 
 use harness::{Harness, RUNGS, pattern};
-use ritsu::{BlockRange, DescriptorId, Detail, Fault, Op, OpOptions, Outcome, Position, SocketOption, Token};
-use std::net::Shutdown;
+use ritsu::{BlockRange, DescriptorId, Detail, Fault, Op, OpOptions, Outcome, Position, SocketOption, SocketOptions, Token};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr};
+use std::ptr::NonNull;
 
 const LARGE: u32 = 8 << 20;
+const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 fn send(descriptor: DescriptorId, source: BlockRange, wait_all: bool, zero_copy: bool) -> Op {
     Op::Send { descriptor, source, wait_all, zero_copy }
@@ -190,4 +192,42 @@ fn s33_a_cancelled_zero_copy_send_keeps_its_block_until_the_notification() {
         assert_eq!((notification.result, notification.more), (0, false));
         assert_eq!(harness.proactor.statistics().blocks_busy, 0);
     }
+}
+
+/// Sends from a slice, at once.
+fn send_now(harness: &Harness, descriptor: DescriptorId, bytes: &[u8]) -> Result<usize, i32> {
+    let address = NonNull::from(bytes).cast();
+    // SAFETY: the slice is valid for the time of the call.
+    unsafe { harness.proactor.send_now(descriptor, address, bytes.len()) }
+}
+
+/// What is sent at once is the kernel's own when the call returns; what is not is told, and never waited for.
+#[test]
+fn what_a_socket_takes_is_sent_at_once_and_errors_are_told() {
+    let mut harness = Harness::on_rung(0);
+    let (client, server) = harness.connection();
+    let mut content = pattern(LARGE as usize, 5);
+    let mut sent = 0;
+    let refused = loop {
+        match send_now(&harness, client, &content[sent..]) {
+            Ok(bytes) => sent += bytes,
+            Err(errno) => break errno,
+        }
+        assert!(sent < content.len(), "the socket took all of it");
+    };
+    assert_eq!(refused, libc::EAGAIN);
+    assert!(sent > 0);
+    let expected = content[..sent].to_vec();
+    content.fill(0);
+    assert!(receive_all(&mut harness, server, sent) == expected);
+
+    let closed = harness.opened(Op::Bind { address: LOOPBACK.into(), peer: None, options: SocketOptions::default() });
+    harness.close(closed);
+    assert_eq!(send_now(&harness, closed, &content), Err(libc::EBADF));
+    let (pipe, _reader) = harness.pipe();
+    assert_eq!(send_now(&harness, pipe, &content), Err(libc::ENOTSOCK));
+    harness.close(server);
+    // The first one reaches a peer that is gone, whose answer ends the connection; no signal either way.
+    let errors: Vec<_> = (0..100).map_while(|_| send_now(&harness, client, b"x").err().or(Some(0))).collect();
+    assert!(errors.iter().any(|&errno| errno == libc::EPIPE || errno == libc::ECONNRESET), "{errors:?}");
 }

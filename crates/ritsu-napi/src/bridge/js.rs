@@ -284,16 +284,16 @@ impl Js {
         let status = unsafe { sys::napi_is_arraybuffer(self.0, value, &raw mut is) };
         check(status, "napi_is_arraybuffer")?;
         if !is {
-            return Err(Failure::wrong_type("the memory to pin must be an ArrayBuffer (not a view, not shared)"));
+            return Err(Failure::wrong_type("the memory must be an ArrayBuffer (not a view, not shared)"));
         }
         // SAFETY: see above.
         let status = unsafe { sys::napi_is_detached_arraybuffer(self.0, value, &raw mut is) };
         check(status, "napi_is_detached_arraybuffer")?;
         if is {
-            return Err(Failure::wrong_type("the ArrayBuffer to pin is detached"));
+            return Err(Failure::wrong_type("the ArrayBuffer is detached"));
         }
         if self.flag(value, "resizable")? {
-            return Err(Failure::wrong_type("the ArrayBuffer to pin is resizable"));
+            return Err(Failure::wrong_type("the ArrayBuffer is resizable"));
         }
         let (mut address, mut length) = (ptr::null_mut(), 0);
         // SAFETY: see above; the value is an ArrayBuffer.
@@ -301,7 +301,7 @@ impl Js {
         check(status, "napi_get_arraybuffer_info")?;
         match NonNull::new(address.cast::<u8>()) {
             Some(address) if length > 0 => Ok(BufferMemory { address, length }),
-            _ => Err(Failure::out_of_range("the ArrayBuffer to pin is empty")),
+            _ => Err(Failure::out_of_range("the ArrayBuffer is empty")),
         }
     }
 

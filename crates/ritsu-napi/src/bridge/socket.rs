@@ -13,6 +13,9 @@ use crate::abi;
 /// Bytes of an encoded address: header and the longest Unix name.
 const ADDRESS_MAX: u32 = 8 + 108;
 
+/// The most bytes of one send (Linux: `MAX_RW_COUNT`, page aligned).
+const LENGTH_MAX: u64 = 0x7fff_f000;
+
 impl Bridge {
     /// `adopt(fd)`: a duplicate of a descriptor of somebody else's, as `[descriptor, fd]`.
     pub fn adopt(&self, fd: Unknown<'_>) -> Result<Either<Vec<u32>, i32>, Failure> {
@@ -62,6 +65,32 @@ impl Bridge {
         self.with_proactor(|proactor| {
             let done = proactor.membership(descriptor, join, &group, over.as_ref());
             Ok(done.map_or_else(|errno| -errno, |()| 0))
+        })
+    }
+
+    /// `sendNow(descriptor, arrayBuffer, offset, length)`: how many bytes went, or `-errno`.
+    pub fn send_now(
+        &self,
+        descriptor: Unknown<'_>,
+        buffer: Unknown<'_>,
+        offset: Unknown<'_>,
+        length: Unknown<'_>,
+    ) -> Result<i32, Failure> {
+        let descriptor = self.descriptor(descriptor)?;
+        let offset = self.number(offset, "offset", 0, u64::from(u32::MAX))? as usize;
+        let length = self.number(length, "length", 1, LENGTH_MAX)? as usize;
+        let memory = self.js.buffer_memory(buffer.raw())?;
+        if offset + length > memory.length {
+            count(&self.counters.faults);
+            return Err(Failure::out_of_range("the range must lie within the ArrayBuffer"));
+        }
+        self.with_proactor(|proactor| {
+            // SAFETY: it stays within the buffer, as was checked.
+            let address = unsafe { memory.address.add(offset) };
+            // SAFETY: the range lies within the buffer, which its value of the current scope keeps; no JavaScript runs before the call
+            // returns, so nothing detaches it meanwhile.
+            let sent = unsafe { proactor.send_now(descriptor, address, length) };
+            Ok(sent.map_or_else(|errno| -errno, |bytes| i32::try_from(bytes).expect("no more than was asked for")))
         })
     }
 
