@@ -9,7 +9,7 @@ import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { publint } from 'publint';
@@ -22,6 +22,7 @@ import type { Registry } from './support/registry.ts';
 import { backendTest, ringTest } from './support/ring.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { readonly version: string };
 const TARGETS = ['linux-arm64-gnu', 'linux-arm64-musl', 'linux-x64-gnu', 'linux-x64-musl'];
 
 interface Ran {
@@ -179,6 +180,15 @@ test.serial('each system gets its own binary and no other; one without gets none
     const file = join(folder, `node_modules/ritsu-${target}/ritsu.${target}.node`);
     t.is(existsSync(file), target !== undefined);
   }
+});
+
+test.serial('what lies in the folder that is packed into stays, but for the archives themselves', (t) => {
+  const out = freshFolder('packages');
+  for (const name of ['mine.txt', 'ritsu-0.0.1.tgz']) writeFileSync(join(out, name), 'mine');
+  const { status, stderr } = spawnSync(process.execPath, [join(root, 'scripts/pack.mjs'), '--out', out, '--native', fakeBinaries], { encoding: 'utf8' });
+  t.is(status, 0, stderr);
+  const made = ['ritsu', ...TARGETS.map((target) => `ritsu-${target}`)].map((name) => `${name}-${version}.tgz`);
+  t.deepEqual(readdirSync(out).sort(), [...made, 'mine.txt', 'ritsu-0.0.1.tgz'].sort());
 });
 
 test.serial('on a Node that is too old it says so', async (t) => {

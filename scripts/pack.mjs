@@ -1,8 +1,8 @@
 // The packages as they are published: `ritsu`, which is JavaScript alone, and one with the binary for each target, which `ritsu`
 // names as optional, so that npm installs the one that fits and no other. `npm run pack -- [--out FOLDER] [--native FOLDER] [--all]`
-// packs the targets whose binaries lie in `native`; with `--all` one that is missing is an error.
+// packs the targets whose binaries lie in `native`; with `--all` one that is missing is an error. What else lies in FOLDER stays.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
@@ -77,17 +77,24 @@ async function main() {
   const out = resolve(from, values.out ?? join(root, 'target/packages'));
   const native = resolve(from, values.native ?? join(root, 'native'));
   const { node } = await setUp({ native: values.native === undefined });
-  rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
-  const staging = join(out, 'staging');
-  const binaries = packBinaries(node, native, staging, values.all === true);
+  const staging = mkdtempSync(join(out, 'staging-'));
+  try {
+    pack(node, native, staging, out, values.all === true);
+  } finally {
+    rmSync(staging, { recursive: true });
+  }
+}
+
+/** Their archives, in the order to publish them. */
+function pack(node, native, staging, out, all) {
+  const binaries = packBinaries(node, native, staging, all);
   packRoot(join(staging, 'ritsu'), binaries);
-  const folders = [...readdirSync(join(staging, 'npm')).map((target) => join('npm', target)), 'ritsu']; // in the order to publish them
+  const folders = [...readdirSync(join(staging, 'npm')).map((target) => join('npm', target)), 'ritsu'];
   for (const folder of folders) {
     const [{ filename, size, unpackedSize }] = JSON.parse(npm(['pack', '--pack-destination', out], join(staging, folder)));
     console.log(`${join(out, filename)}  ${Math.ceil(size / 1024)} KiB, unpacked ${Math.ceil(unpackedSize / 1024)} KiB`);
   }
-  rmSync(staging, { recursive: true });
   if (binaries.length === 0) say('No binary was packed: the package runs on the node backend alone.');
 }
 

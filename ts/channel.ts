@@ -9,7 +9,7 @@ import type { CancelOptions } from './cancel.js';
 import { RitsuError, STREAM, closedError, inUseError } from './errors.js';
 import { refusal } from './inflight.js';
 import type { Span } from './memory/block.js';
-import { EINTR, LENGTH_MAX, Opcode, Operation, UNREF } from './op.js';
+import { EINTR, Opcode, Operation, UNREF } from './op.js';
 import type { Proactor, Resident } from './proactor.js';
 import { Intake } from './read/intake.js';
 import type { StreamTarget } from './stream-writer.js';
@@ -121,9 +121,9 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   /** Only where no write waits or is in flight, and this one may begin: what it may not is said when it is admitted. */
   sendNow({ memory, offset, length }: Span, options: CancelOptions): number {
     const { backend } = this.proactor;
-    if (this.kind === 'pipe' || 'zeroCopy' in options || backend.sendNow === undefined || this.#turns?.isIdle === false) return 0;
-    if (refusal(options, 'write', !this.closed && this.proactor.open) !== undefined) return 0;
-    const sent = backend.sendNow(this.descriptor, memory as ArrayBuffer, offset, Math.min(length, LENGTH_MAX));
+    if (this.kind === 'pipe' || 'zeroCopy' in options || backend.sendNow === undefined) return 0;
+    if (refusal(options, 'write', !this.closed && this.proactor.open) !== undefined || this.#turns?.isIdle === false) return 0;
+    const sent = backend.sendNow(this.descriptor, memory as ArrayBuffer, offset, length);
     return sent === EAGAIN || sent === EINTR ? 0 : sent;
   }
 

@@ -4,7 +4,8 @@
  *
  * What turns it red: sending although another write is in flight, an aborted one, or one of a closed stream; a count that leaves out
  * what went at once; a rest that begins in the wrong place; memory that is read after the call; an error of the call that is lost,
- * or told as the next one; a budget that is never used up, or never comes back.
+ * or told as the next one; an offset or a length that is too large; a rest that cannot be copied, and is not told; a budget that is
+ * never used up, or never comes back.
  */
 import type * as net from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -55,7 +56,7 @@ function wasWritten(t: ExecutionContext, { bytesWritten, rest, buffers }: WriteR
   t.deepEqual([bytesWritten, rest.length, buffers.length], [length, 0, 0]);
 }
 
-onEach('sent at once: what arrives are the bytes of the moment of the call, of whatever memory', async (t, proactor) => {
+onEach('S8: sent at once: what arrives are the bytes of the moment of the call, of whatever memory', async (t, proactor) => {
   for (const transport of TRANSPORTS) {
     const { stream, peer } = await pairOf(proactor, transport);
     const received = receiveAll(peer);
@@ -155,6 +156,34 @@ onEach('sent at once: an error of the connection is the error of the write', asy
     t.regex(again?.code ?? '', /^(EPIPE|ECONNRESET)$/);
     await stream.close();
   }
+});
+
+onEach('sent at once: beyond 4 GiB of a memory, and not what is too long for one operation', async (t, proactor) => {
+  const { stream, peer } = await pairOf(proactor, 'unix');
+  const received = receiveAll(peer);
+  const memory = new ArrayBuffer(2 ** 32 + 100_000);
+  const content = randomBytes(100_000, 7);
+  new Uint8Array(memory, 2 ** 32).set(content);
+  wasWritten(t, await stream.writer().writeAll(new Uint8Array(memory, 2 ** 32)), content.length);
+  await t.throwsAsync(stream.writer().writeAll(memory), { code: 'ERR_OUT_OF_RANGE' });
+  await stream.close();
+  sameBytes(t, await received, content);
+});
+
+onEachAlone('sent at once: where there is no memory for the rest, the error says what went', {}, async (t, proactor, backend) => {
+  const { stream, peer } = await pairOf(proactor, 'unix');
+  const content = randomBytes(16 * MIB, 8);
+  const full = Object.assign(new Error('no memory'), { code: 'ERR_RITSU_MEMORY' });
+  proactor.backend.allocate = () => {
+    throw full;
+  };
+  const error = await t.throwsAsync(stream.writer().writeAll(content), { is: full });
+  const { bytesTransferred = 0, rest = content } = error as Error & { readonly bytesTransferred?: number; readonly rest?: Buffer };
+  t.is(bytesTransferred > 0, backend === 'uring');
+  sameBytes(t, rest, content.subarray(bytesTransferred));
+  const received = receiveAll(peer);
+  await stream.close();
+  sameBytes(t, await received, content.subarray(0, bytesTransferred));
 });
 
 onEachAlone('sent at once: without a copy and an operation, but not too much before others have their turn', {}, async (t, proactor, backend) => {

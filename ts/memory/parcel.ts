@@ -6,7 +6,8 @@ import { blockOf, inspect, isOrdinary, stamp, viewOf } from './block.js';
 import { Block } from './block.js';
 import type { Memory, Span } from './block.js';
 import type { CancelOptions } from '../cancel.js';
-import { NONE } from '../op.js';
+import { rangeError } from '../errors.js';
+import { LENGTH_MAX, NONE } from '../op.js';
 
 /** What can be written. Strings are written as UTF-8. */
 export type Writable = Bytes | Memory | string;
@@ -56,6 +57,8 @@ export class Parcel implements Part {
   static take(host: LoanHost, data: Writable, sender?: Partial<Sender>, options?: CancelOptions): Parcel {
     if (data instanceof Bytes) return Parcel.#ofBytes(host, data);
     const span = typeof data === 'string' ? inspect('data', Buffer.from(data)) : checkLendable('data', data);
+    // No operation writes more; it would be copied as a whole to be written in parts.
+    if (span.length > LENGTH_MAX) throw rangeError('data.byteLength', `<= ${LENGTH_MAX}`, span.length);
     const known = blockOf(span.memory);
     if (known?.kind === 'own' && known.owner === host.backend) return new Parcel(moveIn(host, span)!, span.offset, span.length, false, 0);
     if (sender?.sendNow === undefined || span.length < SENT_BYTES_MIN || known !== undefined || !isOrdinary(span.memory)) {
@@ -63,8 +66,15 @@ export class Parcel implements Part {
     }
     const sent = sender.sendNow(span, options!);
     if (sent === span.length) return new Parcel(NOWHERE, 0, 0, false, sent);
-    const rest = Math.max(sent, 0);
-    return Parcel.#copy(host, { memory: span.memory, offset: span.offset + rest, length: span.length - rest }, sent);
+    const bytesTransferred = Math.max(sent, 0);
+    const offset = span.offset + bytesTransferred;
+    const length = span.length - bytesTransferred;
+    try {
+      return Parcel.#copy(host, { memory: span.memory, offset, length }, sent);
+    } catch (error) {
+      // No memory for the rest: the caller has it, and is told what went.
+      throw Object.assign(error as Error, { bytesTransferred, rest: viewOf(span.memory, offset, length), buffers: [] });
+    }
   }
 
   /** Add data to a copy that has room; false when it has none, or the data need no copy. */

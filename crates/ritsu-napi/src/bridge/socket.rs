@@ -15,6 +15,8 @@ const ADDRESS_MAX: u32 = 8 + 108;
 
 /// The most bytes of one send (Linux: `MAX_RW_COUNT`, page aligned).
 const LENGTH_MAX: u64 = 0x7fff_f000;
+/// A range may begin beyond 4 GiB; numbers of JavaScript are whole up to here.
+const OFFSET_MAX: u64 = (1 << 53) - 1;
 
 impl Bridge {
     /// `adopt(fd)`: a duplicate of a descriptor of somebody else's, as `[descriptor, fd]`.
@@ -77,7 +79,7 @@ impl Bridge {
         length: Unknown<'_>,
     ) -> Result<i32, Failure> {
         let descriptor = self.descriptor(descriptor)?;
-        let offset = self.number(offset, "offset", 0, u64::from(u32::MAX))? as usize;
+        let offset = self.number(offset, "offset", 0, OFFSET_MAX)? as usize;
         let length = self.number(length, "length", 1, LENGTH_MAX)? as usize;
         let memory = self.js.buffer_memory(buffer.raw())?;
         if offset + length > memory.length {
