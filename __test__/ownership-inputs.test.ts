@@ -169,6 +169,22 @@ onEach('S11: a view that lies about its length and place is asked nothing', asyn
   await file.close();
 });
 
+// Red when what is on the signal is asked (`isAborted`, `listen` in ts/cancel.ts): the buffer is gone with the error.
+onEach('S11: a signal that does not answer is asked nothing, and one that only looks like one is refused', async (t, proactor) => {
+  const file = await open(fileOf(CONTENT), { proactor });
+  const reader = file.submitter();
+  const throws = { get: () => t.fail('a getter of the caller ran') };
+  const names = ['aborted', 'reason', 'addEventListener', 'removeEventListener', 'throwIfAborted', 'onabort'];
+  const { signal } = new AbortController();
+  for (const name of names) Object.defineProperty(signal, name, throws);
+  reader.submit(Buffer.from(new ArrayBuffer(50)), { signal });
+  sameBytes(t, (await reader.poll()).data, CONTENT.subarray(0, 50));
+  const buffer = Buffer.from(new ArrayBuffer(50));
+  t.throws(() => reader.submit(buffer, { signal: Object.create(AbortSignal.prototype) as AbortSignal }), { code: 'ERR_INVALID_ARG_TYPE' });
+  t.is(buffer.length, 50);
+  await file.close();
+});
+
 onEach('owned memory that the program has moved away is refused by name, whatever view of it is asked for', async (t, proactor) => {
   // Seen red: `bufferOf` of ts/buffer.ts asked a DataView where it begins, and threw what JavaScript throws then.
   const file = await open(fileOf(CONTENT), { proactor });

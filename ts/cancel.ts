@@ -7,6 +7,7 @@
 import type { Deferred } from './deferred.js';
 import { abortError, argumentTypeError, checkBoolean, checkInteger, timeoutError } from './errors.js';
 import type { AbortError, LateOutcome, TimeoutError } from './errors.js';
+import { getter, uncurry } from './genuine.js';
 import { systemTimers } from './timers.js';
 import type { Timers } from './timers.js';
 
@@ -31,6 +32,13 @@ export type Ending = 'completed' | 'aborted' | 'failed';
 const NONE: CancelOptions = { signal: undefined, timeout: undefined, prompt: undefined };
 const TIMEOUT_MAX = 2 ** 31 - 1;
 
+/** Whether the signal has aborted. */
+export const isAborted = getter<boolean>(AbortSignal.prototype, 'aborted');
+/** What it was aborted with. */
+export const reasonOf = getter<unknown>(AbortSignal.prototype, 'reason');
+const listen = uncurry<[string, () => void, object], void>(EventTarget.prototype.addEventListener);
+const listenNoMore = uncurry<[string, () => void], void>(EventTarget.prototype.removeEventListener);
+
 /** A copy of the options, checked. The caller's object is read once: its getters may run any code. */
 export function checkCancelOptions(options: CancelOptions | undefined): CancelOptions {
   if (options === undefined) return NONE;
@@ -41,11 +49,18 @@ export function checkCancelOptions(options: CancelOptions | undefined): CancelOp
 
 /** The timeout as a number. */
 export function checkCancel(signal: unknown, timeout: unknown, prompt: unknown): number | undefined {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw argumentTypeError('options.signal', 'an instance of AbortSignal', signal);
-  }
+  if (signal !== undefined && !isSignal(signal)) throw argumentTypeError('options.signal', 'an instance of AbortSignal', signal);
   checkBoolean('options.prompt', prompt);
   return timeout === undefined ? undefined : checkInteger('options.timeout', timeout, 0, TIMEOUT_MAX);
+}
+
+/** Not only made to look like one: then it can be asked, and listened to, without an error. */
+function isSignal(value: unknown): value is AbortSignal {
+  try {
+    return value instanceof AbortSignal && typeof isAborted(value) === 'boolean';
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -57,19 +72,26 @@ export function limit(
   end: (cause: 'abort' | 'timeout', reason: unknown) => void,
   timers: Timers = systemTimers,
 ): Stop {
-  if (signal?.aborted) {
-    end('abort', signal.reason);
+  if (signal !== undefined && isAborted(signal)) {
+    end('abort', reasonOf(signal));
     return () => {};
   }
-  const onAbort = (): void => end('abort', signal!.reason);
   const timer = timeout === undefined ? undefined : timers.set(timeout, () => end('timeout', undefined));
-  signal?.addEventListener('abort', onAbort, { once: true });
+  const ignore = signal === undefined ? undefined : follow(signal, (reason) => end('abort', reason));
   const leave = signal === undefined ? undefined : CancelScope.of(signal)?.enter();
   return (ending) => {
     timers.clear(timer);
-    signal?.removeEventListener('abort', onAbort);
+    ignore?.();
     leave?.(ending);
   };
+}
+
+/** Call `end` when the signal aborts: now, if it has. The result ignores it from then on. */
+function follow(signal: AbortSignal, end: (reason: unknown) => void): () => void {
+  const onAbort = (): void => end(reasonOf(signal));
+  if (isAborted(signal)) onAbort();
+  else listen(signal, 'abort', onAbort, { once: true });
+  return () => listenNoMore(signal, 'abort', onAbort);
 }
 
 /** What `limit` gives: to be called when the work has ended. */
@@ -146,15 +168,12 @@ export class CancelScope implements AsyncDisposable {
   /** `within`: a scope, or a signal, that ends this one, too. */
   constructor(within?: CancelScope | AbortSignal) {
     const outer = within instanceof CancelScope ? within.signal : within;
-    if (outer !== undefined && !(outer instanceof AbortSignal)) {
+    if (outer !== undefined && !isSignal(outer)) {
       throw argumentTypeError('within', 'an instance of CancelScope or AbortSignal', outer);
     }
     CancelScope.#scopes.set(this.signal, this);
     this.#parent = outer === undefined ? undefined : CancelScope.of(outer);
-    const follow = (): void => this.#controller.abort(outer!.reason);
-    if (outer?.aborted) follow();
-    else outer?.addEventListener('abort', follow, { once: true });
-    this.#stopFollowing = () => outer?.removeEventListener('abort', follow);
+    this.#stopFollowing = outer === undefined ? () => {} : follow(outer, (reason) => this.#controller.abort(reason));
   }
 
   get signal(): AbortSignal {

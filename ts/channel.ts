@@ -122,9 +122,19 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   sendNow({ memory, offset, length }: Span, options: CancelOptions): number {
     const { backend } = this.proactor;
     if (this.kind === 'pipe' || 'zeroCopy' in options || backend.sendNow === undefined) return 0;
-    if (refusal(options, 'write', !this.closed && this.proactor.open) !== undefined || this.#turns?.isIdle === false) return 0;
-    const sent = backend.sendNow(this.descriptor, memory as ArrayBuffer, offset, length);
-    return sent === EAGAIN || sent === EINTR ? 0 : sent;
+    if (refusal(options, 'write', !this.closed && this.proactor.open) !== undefined || !this.turns.claim()) return 0;
+    let sent = 0;
+    try {
+      sent = backend.sendNow(this.descriptor, memory as ArrayBuffer, offset, length);
+      if (sent === EAGAIN || sent === EINTR) sent = 0;
+      return sent;
+    } finally {
+      if (sent === 0) this.forgo();
+    }
+  }
+
+  forgo(): void {
+    this.turns.redeem();
   }
 
   awaitWritable(then: () => void): void {
@@ -160,7 +170,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   /** Close it, but leave the descriptor open; what came and nobody read. `stays`: with its proactor. */
   async detach(stays: boolean): Promise<Uint8Array> {
     if (this.closed || (!stays && this.proactor.backend.name === 'node')) throw unmovable(this.closed);
-    if (!this.intake.isIdle || (this.#turns?.all() ?? []).length > 0) throw inUseError('handOver');
+    if (!this.intake.isIdle || this.#turns?.isIdle === false) throw inUseError('handOver');
     const detached = this.intake.detach();
     this.closing = detached.then(() => {});
     isBeingClosed(this);

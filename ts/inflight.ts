@@ -3,6 +3,7 @@
  * final completion; when all slots are taken, operations wait here in order. Generations make a late completion
  * harmless; the rule (increment at the final completion, 24 bits) is the one of `crates/ritsu/src/slot.rs`.
  */
+import { isAborted, reasonOf } from './cancel.js';
 import type { CancelCause, CancelOptions } from './cancel.js';
 import { abortError, closedError, timeoutError } from './errors.js';
 import { Fifo } from './fifo.js';
@@ -243,7 +244,7 @@ function describe(operation: AnyOperation, submitted: boolean): InflightInfo {
 /** Why an operation must not begin, if it must not: its signal has aborted, its time is over, the proactor ended. */
 export function refusal(options: CancelOptions | undefined, syscall: string, open: boolean): Error | undefined {
   if (!open) return closedError(syscall);
-  if (options?.signal?.aborted) return abortError(options.signal.reason);
+  if (options?.signal !== undefined && isAborted(options.signal)) return abortError(reasonOf(options.signal));
   return options?.timeout === 0 ? timeoutError(syscall) : undefined;
 }
 

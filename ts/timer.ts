@@ -1,5 +1,5 @@
 /** Timers on the ring. Normal expiry resolves; an abort rejects. */
-import { checkCancelOptions } from './cancel.js';
+import { checkCancelOptions, isAborted } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
 import { argumentTypeError, rangeError } from './errors.js';
 import { Opcode, Operation, UNREF } from './op.js';
@@ -33,7 +33,7 @@ export async function* interval(ms: number, options: SleepOptions = {}): AsyncGe
   const start = timers.now();
   for (let tick = 1; ; tick += 1) {
     const delay = start + tick * ms - timers.now();
-    if (delay > 0 || plan.signal?.aborted) await begin(Math.max(0, delay), plan);
+    if (delay > 0 || (plan.signal !== undefined && isAborted(plan.signal))) await begin(Math.max(0, delay), plan);
     yield tick;
   }
 }

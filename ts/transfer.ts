@@ -108,9 +108,14 @@ export class Transfer extends Operation<WriteResult> {
 
   /** Begin, now or when its turn comes. */
   send(options: CancelOptions): Promise<WriteResult> {
-    this.#target.admit(this, options);
-    if (this.settled) return this.promise;
-    if (this.#turns === undefined) this.begin();
+    try {
+      this.#target.admit(this, options);
+    } catch (error) {
+      this.refuse(() => error as Error);
+    }
+    if (this.sentBefore > 0 || this.fault < 0) this.#turns!.redeem(this as unknown as Turn);
+    else if (this.settled) return this.promise;
+    else if (this.#turns === undefined) this.begin();
     else this.#turns.enter(this as unknown as Turn);
     return this.promise;
   }

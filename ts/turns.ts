@@ -21,11 +21,25 @@ export class Turns {
   #waiting: Fifo<Turn> | undefined = undefined;
   #current: Turn | undefined = undefined;
   #advancing = false;
+  #claimed = false;
   #onIdle: (() => void)[] | undefined = undefined;
 
   enter(turn: Turn): void {
-    if (this.#current === undefined && !this.#advancing) this.advance(turn);
+    if (this.isIdle) this.advance(turn);
     else (this.#waiting ??= new Fifo()).push(turn);
+  }
+
+  /** Take the turn for an operation that is still to be made; false where another one has it. */
+  claim(): boolean {
+    if (!this.isIdle) return false;
+    this.#claimed = true;
+    return true;
+  }
+
+  /** What was claimed is this operation's turn. Without one, or if it has settled, it is that of the next. */
+  redeem(turn?: Turn): void {
+    this.#claimed = false;
+    this.advance(turn ?? this.#waiting?.shift());
   }
 
   /** The operation has settled. */
@@ -37,13 +51,13 @@ export class Turns {
 
   /** Resolves when none is in flight or waits. */
   idle(): Promise<void> {
-    if (this.#current === undefined) return Promise.resolve();
+    if (this.#current === undefined && !this.#claimed) return Promise.resolve();
     return new Promise((resolve) => (this.#onIdle ??= []).push(resolve));
   }
 
-  /** None is in flight, or begins right now. */
+  /** None is in flight, begins right now, or is to be made. */
   get isIdle(): boolean {
-    return this.#current === undefined && !this.#advancing;
+    return this.#current === undefined && !this.#advancing && !this.#claimed;
   }
 
   /** Whether any waits. */

@@ -4,13 +4,13 @@
  *
  * What turns it red: sending although another write is in flight, an aborted one, or one of a closed stream; a count that leaves out
  * what went at once; a rest that begins in the wrong place; memory that is read after the call; an error of the call that is lost,
- * or told as the next one; an offset or a length that is too large; a rest that cannot be copied, and is not told; a budget that is
- * never used up, or never comes back.
+ * or told as the next one; an offset or a length that is too large; a rest that cannot be copied, and is not told; code of the
+ * program's between what went at once and its rest; a budget that is never used up, also by errors, or never comes back.
  */
 import type * as net from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
-import type { Memory, WriteResult } from 'ritsu';
+import type { Memory, WriteOptions, WriteResult } from 'ritsu';
 import { alloc } from 'ritsu';
 import { onEach, onEachAlone } from '../support/backends.ts';
 import { randomBytes } from '../support/files.ts';
@@ -31,6 +31,7 @@ const KINDS: Readonly<Record<string, (content: Buffer) => Memory>> = {
   'a DataView': (content) => new DataView(new Uint8Array(content).buffer),
   'other numbers': (content) => new Float64Array(new Uint8Array(content).buffer),
   'shared memory': (content) => filled(new Uint8Array(new SharedArrayBuffer(content.length)), content),
+  'memory that says it grows': (content) => filled(new Uint8Array(Object.defineProperty(new ArrayBuffer(content.length), 'resizable', { value: true })), content),
   'memory that grows': (content) => filled(new Uint8Array(new ArrayBuffer(content.length, { maxByteLength: content.length + 8 })), content),
 };
 
@@ -184,6 +185,87 @@ onEachAlone('sent at once: where there is no memory for the rest, the error says
   const received = receiveAll(peer);
   await stream.close();
   sameBytes(t, await received, content.subarray(0, bytesTransferred));
+});
+
+onEachAlone('sent at once: where there is no memory to tell what did not go, the connection’s error is told all the same', {}, async (t, proactor) => {
+  const { stream, peer } = await pairOf(proactor);
+  peer.resetAndDestroy();
+  await eventually(t, 'it is closed', () => peer.closed);
+  await turn();
+  const { allocate } = proactor.backend;
+  proactor.backend.allocate = () => {
+    throw Object.assign(new Error('no memory'), { code: 'ERR_RITSU_MEMORY' });
+  };
+  const content = randomBytes(16 * MIB, 9);
+  const error = await t.throwsAsync<NodeJS.ErrnoException & { readonly rest: Buffer }>(stream.writer().writeAll(content));
+  t.is(error?.code, proactor.backend.name === 'node' ? 'ERR_RITSU_MEMORY' : 'ECONNRESET'); // there nothing is sent at the call
+  if (proactor.backend.name === 'uring') sameBytes(t, error.rest, content);
+  proactor.backend.allocate = allocate;
+  const next = await t.throwsAsync<NodeJS.ErrnoException>(stream.writer().writeAll(content.subarray(0, 100_000)));
+  t.regex(next?.code ?? '', /^(EPIPE|ECONNRESET)$/); // it is the next one's turn
+  await stream.close();
+});
+
+/** Ways to have code run while a write is being called. */
+const BETWEEN: Readonly<Record<string, (content: Buffer, run: () => void) => { data: Memory; options?: WriteOptions; after?: () => void }>> = {
+  'a signal that is listened to': (content, run) => {
+    const { signal } = new AbortController();
+    signal.addEventListener = (...listening: Parameters<AbortSignal['addEventListener']>) => {
+      run();
+      EventTarget.prototype.addEventListener.apply(signal, listening);
+    };
+    return { data: content, options: { signal } };
+  },
+  'a signal that is asked': (content, run) => {
+    const { signal } = new AbortController();
+    return { data: content, options: { signal: Object.defineProperty(signal, 'aborted', { get: () => (run(), false) }) } };
+  },
+  'a signal behind a proxy': (content, run) => {
+    const { signal } = new AbortController();
+    let looks = 0;
+    const get = (target: AbortSignal, name: string | symbol): unknown => ((looks += 1) > 3 && run(), Reflect.get(target, name, target));
+    return { data: content, options: { signal: new Proxy(signal, { get }) } };
+  },
+  'a replaced setTimeout': (content, run) => {
+    const genuine = globalThis.setTimeout;
+    const replaced = (...values: Parameters<typeof genuine>): NodeJS.Timeout => (run(), genuine(...values));
+    globalThis.setTimeout = replaced as typeof genuine;
+    return { data: content, options: { timeout: 60_000 }, after: () => (globalThis.setTimeout = genuine) };
+  },
+};
+
+for (const [name, make] of Object.entries(BETWEEN)) {
+  onEachAlone(`sent at once: code of the program’s puts nothing in between: ${name}`, {}, async (t, proactor) => {
+    const { stream, peer } = await pairOf(proactor, 'unix');
+    const writer = stream.writer();
+    const [outer, inner] = [randomBytes(4 * MIB, 10), randomBytes(300_000, 11)];
+    const writings: Promise<WriteResult>[] = [];
+    const run = (): void => {
+      if (writings.length === 0) writings.push(writer.writeAll(inner));
+    };
+    const { data, options, after } = make(outer, run);
+    const writing = writer.writeAll(data, options);
+    after?.();
+    const received = receiveAll(peer);
+    wasWritten(t, await writing, outer.length);
+    await Promise.all(writings);
+    await stream.close();
+    const came = await received;
+    const inside = writings.length === 0 ? [] : [inner];
+    sameBytes(t, came, Buffer.concat(came[0] === outer[0] ? [outer, ...inside] : [...inside, outer]));
+  });
+}
+
+onEachAlone('sent at once: what fails again and again leaves others their turn', {}, async (t, proactor) => {
+  const { stream, peer } = await pairOf(proactor, 'unix');
+  peer.destroy();
+  await eventually(t, 'it is closed', () => peer.closed);
+  const content = randomBytes(100_000, 12);
+  let hadTurn = false;
+  setImmediate(() => (hadTurn = true));
+  for (let round = 0; round < 1000 && !hadTurn; round += 1) await t.throwsAsync(stream.writer().writeAll(content), { code: 'EPIPE' });
+  t.true(hadTurn);
+  await stream.close();
 });
 
 onEachAlone('sent at once: without a copy and an operation, but not too much before others have their turn', {}, async (t, proactor, backend) => {

@@ -147,6 +147,7 @@ export class UringBackend implements Backend {
     if (this.#sendable <= 0) return EAGAIN;
     const sent = this.#native.sendNow(descriptor, memory, offset, length);
     if (sent > 0) this.#sendable -= sent;
+    else if (sent !== EAGAIN) this.#sendable = 0; // errors are for nothing: the next one goes through the ring, and the loop turns
     return sent;
   }
 

@@ -10,11 +10,7 @@
  * (`block.memory` is undefined; a lease or a caller's view keeps it alive, and when nobody does, it is collected).
  */
 import { RitsuError, argumentTypeError } from '../errors.js';
-
-/** A method as a function of its object, taken once: what a program does to the prototypes later changes nothing here. */
-function uncurry<T>(method: (this: never) => T): (object: object) => T {
-  return Function.prototype.call.bind(method);
-}
+import { getter, uncurry } from '../genuine.js';
 
 const genuine = ArrayBuffer.prototype.transfer as ArrayBuffer['transfer'] | undefined;
 if (genuine === undefined) {
@@ -24,11 +20,7 @@ const transfer = uncurry(genuine);
 /** False when something replaced `transfer` before this module was loaded: then foreign memory is copied, never lent. */
 export const TRANSFER_IS_GENUINE = uncurry(Function.prototype.toString)(genuine) === 'function transfer() { [native code] }';
 
-function getter<T>(prototype: object, name: string | symbol): (object: object) => T {
-  return uncurry(Object.getOwnPropertyDescriptor(prototype, name)!.get as () => T);
-}
-
-// Taken from the prototypes once: a subclass may override what an instance says of its own length.
+// A subclass may override what an instance says of its own length.
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype) as object;
 const arrayBuffer = ArrayBuffer.prototype;
 const typedBuffer = getter<ArrayBufferLike>(typedArray, 'buffer');

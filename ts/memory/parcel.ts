@@ -6,7 +6,7 @@ import { blockOf, inspect, isOrdinary, stamp, viewOf } from './block.js';
 import { Block } from './block.js';
 import type { Memory, Span } from './block.js';
 import type { CancelOptions } from '../cancel.js';
-import { rangeError } from '../errors.js';
+import { STREAM, rangeError, systemError } from '../errors.js';
 import { LENGTH_MAX, NONE } from '../op.js';
 
 /** What can be written. Strings are written as UTF-8. */
@@ -20,8 +20,13 @@ export interface Part {
 
 /** Sends data where they are. */
 export interface Sender {
-  /** How many bytes went at once, 0 if that cannot be now; or a negative errno, which the write is to fail with. */
+  /**
+   * How many bytes went at once, 0 if that cannot be now; or a negative errno, which the write is to fail with. If it is not 0, the
+   * turn is the write's, and nobody else's bytes come between.
+   */
   sendNow(span: Span, options: CancelOptions): number;
+  /** The write comes to nothing: it is the next one's turn. */
+  forgo(): void;
 }
 
 /** From so many bytes on a system call costs less than a copy. */
@@ -72,8 +77,10 @@ export class Parcel implements Part {
     try {
       return Parcel.#copy(host, { memory: span.memory, offset, length }, sent);
     } catch (error) {
-      // No memory for the rest: the caller has it, and is told what went.
-      throw Object.assign(error as Error, { bytesTransferred, rest: viewOf(span.memory, offset, length), buffers: [] });
+      // No memory for the rest: the caller has it, and is told what went. A socket tells its error once.
+      sender.forgo!();
+      const told = sent < 0 ? systemError(sent, 'write', undefined, STREAM) : (error as Error);
+      throw Object.assign(told, { bytesTransferred, rest: viewOf(span.memory, offset, length), buffers: [] });
     }
   }
 

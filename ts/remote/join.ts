@@ -1,6 +1,6 @@
 /** `remoteProactor`: another thread's proactor, as an object of this thread's. */
 import { MessagePort } from 'node:worker_threads';
-import { checkCancelOptions, limit, limitError } from '../cancel.js';
+import { checkCancelOptions, isAborted, limit, limitError, reasonOf } from '../cancel.js';
 import type { CancelOptions, Ending } from '../cancel.js';
 import { abortError, argumentTypeError, closedError } from '../errors.js';
 import { Proactor } from '../proactor.js';
@@ -36,7 +36,7 @@ function isOpen(port: MessagePort): boolean {
 export async function remoteProactor(port: MessagePort, options: RemoteOptions = {}): Promise<Proactor> {
   if (!(port instanceof MessagePort)) throw argumentTypeError('port', 'an instance of MessagePort', port);
   const { signal, timeout } = checkCancelOptions(options);
-  if (signal?.aborted) throw abortError(signal.reason);
+  if (signal !== undefined && isAborted(signal)) throw abortError(reasonOf(signal));
   if (taken.has(port) || !isOpen(port)) throw closedError('remoteProactor');
   let backend: RemoteBackend | undefined;
   const proactor = new Proactor({ inFlightMax: IN_FLIGHT_MAX, ...options }, (settle, inFlightMax) => {

@@ -142,7 +142,7 @@ impl Bridge {
         if self.stage.get() != Stage::Open {
             return Err(closed_failure());
         }
-        let memory = self.js.buffer_memory(buffer.raw())?;
+        let memory = self.js.lendable_memory(buffer.raw())?;
         let reference = self.js.reference(buffer.raw())?;
         let block = self.with_proactor(|proactor| {
             // SAFETY: the reference keeps the buffer, and so its memory, until `unpin` (which the core refuses while an op has the

@@ -278,6 +278,15 @@ impl Js {
     }
 
     /// The memory of an `ArrayBuffer` that can be lent: not shared, not detached, not resizable, not empty.
+    pub fn lendable_memory(self, value: sys::napi_value) -> Result<BufferMemory, Failure> {
+        self.buffer_memory(value)?;
+        if self.flag(value, "resizable")? {
+            return Err(Failure::wrong_type("the ArrayBuffer is resizable"));
+        }
+        self.buffer_memory(value) // only now: the property may have been a getter, which is any code
+    }
+
+    /// The memory of an `ArrayBuffer` that is not shared, detached or empty, for as long as no JavaScript runs. Asking runs none.
     pub fn buffer_memory(self, value: sys::napi_value) -> Result<BufferMemory, Failure> {
         let mut is = false;
         // SAFETY: `value` is a value of the current scope, here and below.
@@ -291,9 +300,6 @@ impl Js {
         check(status, "napi_is_detached_arraybuffer")?;
         if is {
             return Err(Failure::wrong_type("the ArrayBuffer is detached"));
-        }
-        if self.flag(value, "resizable")? {
-            return Err(Failure::wrong_type("the ArrayBuffer is resizable"));
         }
         let (mut address, mut length) = (ptr::null_mut(), 0);
         // SAFETY: see above; the value is an ArrayBuffer.

@@ -143,7 +143,8 @@ impl Bridge {
     }
 
     /// JavaScript that ran here may have queued records for another proactor of this thread, whose `prepare` was called before ours
-    /// in this turn: without a nudge they would lie there while the loop waits.
+    /// in this turn: without a nudge they would lie there while the loop waits. Not only in its page: a question about a descriptor
+    /// takes them from there into the core.
     fn wake_siblings(&self) {
         // The list is gone when the thread ends; then nothing waits any more either.
         let _ = SIBLINGS.try_with(|siblings| {
@@ -152,7 +153,7 @@ impl Bridge {
                 return;
             }
             for sibling in siblings.iter().filter_map(Weak::upgrade) {
-                if !ptr::eq(&raw const *sibling, self) && sibling.page.word(word::SUBMISSION_COUNT) > 0 {
+                if !ptr::eq(&raw const *sibling, self) && sibling.work_remains() {
                     sibling.nudge();
                 }
             }
