@@ -14,6 +14,7 @@ import { Proactor, alloc, backendInfo, open, owned, sleep } from 'ritsu';
 import type { BackendName, Bytes, File } from 'ritsu';
 import { onEachAlone } from './support/backends.ts';
 import { fileOf, freshPath, randomBytes, sparseFile } from './support/files.ts';
+import { internals } from './support/internals.ts';
 import { pause } from './support/net.ts';
 import { sameBytes } from './support/same.ts';
 
@@ -136,7 +137,7 @@ test('node: what node:fs answers past the deadline goes nowhere', async (t) => {
 onEachAlone('close: right after an abort that came too late', {}, async (t, proactor) => {
   const file = await open(fileOf(CONTENT), { proactor });
   for (let round = 0; round < 50; round += 1) {
-    const own = new Proactor({ backend: proactor.backend.name as BackendName });
+    const own = new Proactor({ backend: internals(proactor).backend.name as BackendName });
     const other = await open(file.path, { proactor: own });
     const abort = new AbortController();
     // Both are done at once, so the second is over when the first one's completion asks for its end.
@@ -171,7 +172,7 @@ onEachAlone('owned memory comes back on the error of a read that is refused at o
 
 for (const how of ['close', 'destroy'] as const) {
   onEachAlone(`the first read of a file, whose own buffer or options end the proactor: ${how}`, {}, async (t, proactor) => {
-    const backend = proactor.backend.name as BackendName;
+    const backend = internals(proactor).backend.name as BackendName;
     const ways: readonly (readonly [name: string, pull: (file: File, own: Proactor) => Promise<Bytes | null>])[] = [
       ['hybrid', (file, own) => {
         const memory = Buffer.alloc(4096);

@@ -31,10 +31,18 @@ for (const document of documents) {
   });
 }
 
-/** As GitHub makes them from headings. */
+/** As GitHub makes them from headings, of which those that occur again are numbered. */
 function anchorsOf(text: string): Set<string> {
-  const headings = [...text.matchAll(/^#+ (.+)$/gm)].map((found) => found[1]!);
-  return new Set(headings.map((heading) => heading.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-')));
+  const anchors = new Set<string>();
+  const seen = new Map<string, number>();
+  for (const [, heading] of text.matchAll(/^#+ (.+)$/gm)) {
+    const slug = heading!.toLowerCase().replace(/[^\w\- ]/g, '').replaceAll(' ', '-');
+    const before = seen.get(slug) ?? 0;
+    seen.set(slug, before + 1);
+    anchors.add(before === 0 ? slug : `${slug}-${before}`);
+  }
+  for (const [, id] of text.matchAll(/<a id="([^"]+)">/g)) anchors.add(id!);
+  return anchors;
 }
 
 test('the architecture names every file of the library', (t) => {

@@ -3,7 +3,8 @@
  * one with this machine's binary from a registry, into a folder that knows nothing of this repository.
  *
  * What turns it red: a file that is missing in `files`; a script that runs at install; a name, version, `os`, `cpu` or `libc` that does
- * not fit; a loader that looks only where the binding is built; an entry of `exports` without its types.
+ * not fit; a loader that looks only where the binding is built; an entry of `exports` without its types; a declaration that a strict
+ * compiler refuses, or that tells a program what is the library's own.
  */
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
@@ -14,7 +15,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
-import { findNpm } from '../scripts/toolchain.mjs';
+import { commandOf, findNpm } from '../scripts/toolchain.mjs';
 import { fileOf, freshPath, randomBytes } from './support/files.ts';
 import { disposed } from './support/net.ts';
 import { serveArchives } from './support/registry.ts';
@@ -97,6 +98,28 @@ const PROGRAM = `
   console.log(JSON.stringify({ ...backendInfo(), text, same, streams: typeof toReadable }));
 `;
 
+/** What is `@internal` is not there: each of these lines would be an error if it were. */
+const TYPED = `
+  import { Proactor, open, listen, connect } from 'ritsu';
+  import type { AsyncRead, Bytes, File, Stream } from 'ritsu';
+  import { toDuplex, toWeb } from 'ritsu/streams';
+  import { simulate } from 'ritsu/testing';
+  const proactor = new Proactor({ inFlightMax: 64 });
+  // @ts-expect-error
+  proactor.backend;
+  // @ts-expect-error
+  proactor.submit();
+  export async function lines(file: File, stream: Stream, input: AsyncRead): Promise<Bytes | null> {
+    // @ts-expect-error
+    void file.detach();
+    // @ts-expect-error
+    stream.prepend(new Uint8Array(1));
+    await stream.sendFile(file);
+    return input.pull({ timeout: 5 });
+  }
+  export const all = { open, listen, connect, toDuplex, toWeb, simulate };
+`;
+
 interface Said {
   readonly backend: string;
   readonly cause?: { readonly kind: string; readonly message: string };
@@ -132,6 +155,18 @@ ringTest('what npm installs runs on the ring, by the package with the binary of 
   const { code, stdout } = await doctor(folder);
   t.is(code, 0);
   t.is((JSON.parse(stdout) as Said).backend, 'uring');
+});
+
+test.serial('a strict compiler accepts the declarations, which are of what is for programs alone', async (t) => {
+  t.timeout(120_000);
+  const folder = await installed(t, await published(t), ['--omit=optional']);
+  for (const name of ['@types', 'undici-types']) symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name));
+  writeFileSync(join(folder, 'program.mts'), TYPED);
+  const strict = 'strict exactOptionalPropertyTypes noUncheckedIndexedAccess noImplicitOverride preserveSymlinks noEmit'.split(' ');
+  const options = ['--module', 'nodenext', '--target', 'es2022', '--lib', 'es2024,esnext.disposable', '--types', 'node', '--skipLibCheck', 'false'];
+  const tsc = [commandOf('typescript', 'tsc'), ...strict.map((name) => `--${name}`), ...options, 'program.mts'];
+  const { code, stdout } = await run(folder, process.execPath, tsc);
+  t.is(code, 0, stdout);
 });
 
 backendTest('node', 'installed without the binary it says so once, what to do about it, and works', async (t) => {

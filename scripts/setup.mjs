@@ -19,7 +19,7 @@ import {
 
 const NATIVE_SOURCES = ['crates', 'Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', '.cargo'];
 const NATIVE_STAMP = 'native/.stamp';
-const TS_SOURCES = ['ts', 'tsconfig.json', 'node_modules/typescript/package.json'];
+const TS_SOURCES = ['ts', 'tsconfig.json', 'tsconfig.types.json', 'node_modules/typescript/package.json'];
 const TS_STAMP = 'dist/.stamp';
 
 async function installDependencies() {
@@ -70,10 +70,12 @@ async function compileTypeScript(node) {
   const hash = hashOf(TS_SOURCES);
   if (isStamped(TS_STAMP, hash)) return false;
   unstamp(TS_STAMP);
-  const args = [commandOf('typescript', 'tsc'), '-p', 'tsconfig.json'];
-  const { ok, output } = await runStep('TypeScript', node.path, args, { cwd: root, env: toolEnvironment(node) });
+  for (const [what, project] of [['TypeScript', 'tsconfig.json'], ['its declarations', 'tsconfig.types.json']]) {
+    const args = [commandOf('typescript', 'tsc'), '-p', project];
+    const { ok, output } = await runStep(what, node.path, args, { cwd: root, env: toolEnvironment(node) });
+    if (!ok) throw new Explained(`${output}\nTypeScript found errors.`);
+  }
   dropOrphans();
-  if (!ok) throw new Explained(`${output}\nTypeScript found errors.`);
   stamp(TS_STAMP, hash);
   return true;
 }
@@ -81,7 +83,7 @@ async function compileTypeScript(node) {
 /** What was compiled from a source that is gone would still be imported, and published. */
 function dropOrphans() {
   for (const file of filesUnder('dist')) {
-    const source = file.replace(/^dist\//, 'ts/').replace(/(\.d\.ts|\.js|\.js\.map)$/, '.ts');
+    const source = file.replace(/^dist\/(types\/)?/, 'ts/').replace(/(\.d\.ts|\.js|\.js\.map)$/, '.ts');
     if (source.endsWith('.ts') && !existsSync(join(root, source))) rmSync(join(root, file));
   }
 }

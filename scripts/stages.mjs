@@ -21,6 +21,7 @@ export function allStages({ node }, { files, titles }) {
   const narrowed = titles.length > 0 || files.length > 0;
   return [
     { name: 'types', command: run(['typescript', 'tsc'], '-p', 'tsconfig.test.json'), reader: wholeReader },
+    { name: 'reference', command: [node.path, ['scripts/reference.mjs', '--check']], reader: wholeReader },
     { name: 'lint', command: run('oxlint', '--deny-warnings'), reader: wholeReader },
     { name: 'fmt', needs: 'rustfmt', command: ['cargo', ['fmt', '--all', '--check']], reader: wholeReader },
     {

@@ -13,8 +13,18 @@ import { BLOCK_SIZE, BufferPool } from './memory/pool.js';
 
 /** Memory chosen from a pool at the time of the read, or memory that is given to it. */
 export type IoMemory =
-  | { readonly pool: BufferPool; readonly size: number }
-  | { readonly memory: Memory; readonly length?: number };
+  | {
+      /** Where it is taken from. */
+      readonly pool: BufferPool;
+      /** The most bytes of the read. */
+      readonly size: number;
+    }
+  | {
+      /** It is moved into the read, and is in its `Bytes` afterwards. */
+      readonly memory: Memory;
+      /** The most bytes of the read; all of the memory where not given. */
+      readonly length?: number;
+    };
 
 /**
  * What a hybrid read reads into. A class of your own may implement it.
@@ -37,7 +47,9 @@ export interface IoBuffer {
   complete(bytes: Bytes | null, error?: Error, memory?: Buffer): void;
 }
 
+/** What `alloc` accepts. */
 export interface AllocOptions {
+  /** Whose memory it is; that of `Proactor.current()` where not given. It goes to the kernel without a copy by this one alone. */
   readonly proactor?: Proactor | undefined;
 }
 
@@ -58,7 +70,9 @@ export function alloc(size: number, options: AllocOptions = {}): Buffer {
   return viewOf(memory, 0, bytes);
 }
 
+/** What `pooled` accepts. */
 export interface PooledOptions {
+  /** Where the memory comes from; the pool of the reader's proactor where not given. */
   readonly pool?: BufferPool | undefined;
   /** The most bytes of one read; the smallest block that holds them is used. 65536, or the largest block, where not given. */
   readonly size?: number | undefined;
@@ -69,6 +83,7 @@ export class PooledBuffer implements IoBuffer {
   readonly #pool: BufferPool | undefined;
   readonly #size: number;
 
+  /** @internal */
   constructor(pool: BufferPool | undefined, size: number) {
     this.#pool = pool;
     this.#size = size;
@@ -78,7 +93,7 @@ export class PooledBuffer implements IoBuffer {
     return this.memoryFor(Proactor.current());
   }
 
-  /** Used by readers: where no pool was named it is that of their own proactor. */
+  /** @internal Used by readers: where no pool was named it is that of their own proactor. */
   memoryFor(host: { readonly pool: BufferPool }): { readonly pool: BufferPool; readonly size: number } {
     return { pool: this.#pool ?? host.pool, size: this.#size };
   }
@@ -93,6 +108,7 @@ export class OwnedBuffer implements IoBuffer {
   #memory: Memory | undefined;
   #bytes: Bytes | undefined = undefined;
 
+  /** @internal */
   constructor(memory: Memory) {
     this.#memory = memory;
   }
@@ -108,7 +124,7 @@ export class OwnedBuffer implements IoBuffer {
     this.#memory = memory;
   }
 
-  /** Used by readers: a read was refused before it had the memory, which its error brings as every other one does. */
+  /** @internal Used by readers: a read was refused before it had the memory, which its error brings as every other one does. */
   refuse(error: unknown): void {
     const buffer = this.#memory === undefined ? undefined : givenBack(this.#memory);
     // What an option's getter threw may be anything.

@@ -13,6 +13,7 @@ import type { Timers } from './timers.js';
 
 /** What every operation accepts: a signal and a deadline. */
 export interface CancelOptions {
+  /** Ends the operation when it aborts; the promise rejects with an `AbortError`. */
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds. */
   readonly timeout?: number | undefined;
@@ -141,6 +142,7 @@ export interface ScopeTally {
   readonly completed: number;
   /** Ended by the cancel, or by a timeout of its own. */
   readonly aborted: number;
+  /** Ended by another error. */
   readonly failed: number;
 }
 
@@ -160,7 +162,7 @@ export class CancelScope implements AsyncDisposable {
   #running = 0;
   #onIdle: (() => void)[] = [];
 
-  /** The scope whose signal it is. */
+  /** @internal The scope whose signal it is. */
   static of(signal: AbortSignal): CancelScope | undefined {
     return CancelScope.#scopes.get(signal);
   }
@@ -176,6 +178,7 @@ export class CancelScope implements AsyncDisposable {
     this.#stopFollowing = outer === undefined ? () => {} : follow(outer, (reason) => this.#controller.abort(reason));
   }
 
+  /** To be given to the operations of the scope. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
@@ -210,6 +213,7 @@ export class CancelScope implements AsyncDisposable {
     return { ...this.#tally };
   }
 
+  /** `cancel()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.cancel();
   }

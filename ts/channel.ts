@@ -8,9 +8,10 @@
 import type { CancelOptions } from './cancel.js';
 import { RitsuError, STREAM, closedError, inUseError } from './errors.js';
 import { refusal } from './inflight.js';
+import type { Resident } from './inflight.js';
 import type { Span } from './memory/block.js';
 import { EINTR, Opcode, Operation, UNREF } from './op.js';
-import type { Proactor, Resident } from './proactor.js';
+import type { Proactor } from './proactor.js';
 import { Intake } from './read/intake.js';
 import type { StreamTarget } from './stream-writer.js';
 import type { WriteCodes } from './transfer.js';
@@ -83,6 +84,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     proactor.residents.add(this);
   }
 
+  /** @internal */
   get host(): Proactor {
     return this.proactor;
   }

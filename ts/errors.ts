@@ -4,14 +4,22 @@
  */
 import { getSystemErrorMap } from 'node:util';
 
+/**
+ * An error that the system gave, as Node's own modules word it. `buffer`, `rest` and `bytesTransferred` say what became of the
+ * memory, where there was any.
+ */
 export interface SystemError extends Error {
+  /** The error's name, as `ENOENT`. */
   readonly code: string;
   /** Negative, as Node has it. */
   readonly errno: number;
+  /** The system call that failed, by the name that Node gives it. */
   readonly syscall: string;
+  /** Of a file: the path as it was given. */
   readonly path?: string;
   /** Of a socket: the IP address, or the path of a Unix socket. */
   readonly address?: string;
+  /** Of a TCP or UDP socket. */
   readonly port?: number;
 }
 
@@ -53,8 +61,11 @@ const brand: unique symbol = Symbol.for('ritsu.error') as never;
 
 /** An error of ritsu's own rules, not of the system. */
 export class RitsuError extends Error {
+  /** For people. */
   override readonly name: string = 'RitsuError';
+  /** For programs. */
   readonly code: RitsuErrorCode;
+  /** @internal */
   readonly [brand] = true;
 
   constructor(code: RitsuErrorCode, message: string, options?: ErrorOptions) {
@@ -73,6 +84,7 @@ export interface LateOutcome {
 
 /** The operation did not end in the time given by its `timeout` option. */
 export class TimeoutError extends RitsuError {
+  /** For people. */
   override readonly name = 'TimeoutError';
   /** Bytes that took effect before the end. */
   bytesTransferred = 0;
@@ -82,8 +94,11 @@ export class TimeoutError extends RitsuError {
 
 /** The operation was ended by its AbortSignal; with `bytesTransferred` 0 it never happened. */
 export class AbortError extends Error {
+  /** As Node's own abort errors have it. */
   override readonly name = 'AbortError';
+  /** As Node's own abort errors have it. */
   readonly code = 'ABORT_ERR';
+  /** Bytes that took effect before the end. */
   bytesTransferred = 0;
   /** With `prompt: true`, where the kernel had not let go: how it ended, when it has. */
   declare outcome?: Promise<LateOutcome> | undefined;

@@ -27,6 +27,7 @@ import type { Unclosed } from './unclosed.js';
 import { FileWriter } from './write.js';
 import type { WriterOptions } from './write.js';
 
+/** What `open` accepts. */
 export interface OpenOptions extends CancelOptions {
   /** Node's flags: `'r'`, `'w+'`, `'ax'` …, or a number of `fs.constants.O_*`. `'r'` where not given. */
   readonly flags?: string | number | undefined;
@@ -40,9 +41,11 @@ export interface OpenOptions extends CancelOptions {
    * threads; more of the file's are done at a time, so they may end in another order. The `node` backend always does so.
    */
   readonly offload?: boolean | undefined;
+  /** Whose file it is; that of `Proactor.current()` where not given. */
   readonly proactor?: Proactor | undefined;
 }
 
+/** What `File.allocate` accepts. */
 export interface AllocateOptions extends CancelOptions {
   /** Leave the file's length as it is. */
   readonly keepSize?: boolean | undefined;
@@ -109,6 +112,7 @@ interface Detached {
   readonly position: number;
 }
 
+/** An open file. Made by `open`. One that is collected without having been closed is closed, with a warning. */
 export class File implements AsyncDisposable {
   readonly #proactor: Proactor;
   readonly #descriptor: number;
@@ -122,7 +126,7 @@ export class File implements AsyncDisposable {
   #path: string;
   #closed: Promise<void> | undefined = undefined;
 
-  /** Used by `open`. */
+  /** @internal Used by `open`. */
   constructor(proactor: Proactor, { descriptor, fd, path, flags, offload }: OpenFile) {
     this.#proactor = proactor;
     this.#descriptor = descriptor;
@@ -151,6 +155,7 @@ export class File implements AsyncDisposable {
     return this.closed ? -1 : this.#fd;
   }
 
+  /** Whether it is closed, or being closed. */
   get closed(): boolean {
     return this.#closed !== undefined;
   }
@@ -221,7 +226,7 @@ export class File implements AsyncDisposable {
     return this.#closed;
   }
 
-  /** Used by `handOver`: give the descriptor up. */
+  /** @internal Used by `handOver`: give the descriptor up. */
   async detach(): Promise<Detached> {
     if (this.closed) throw closedError('handOver');
     const position = this.#source.position;
@@ -233,12 +238,13 @@ export class File implements AsyncDisposable {
     return { proactor: this.#proactor, descriptor: this.#descriptor, path: this.path, flags: this.#flags, offload, position };
   }
 
-  /** Used by `takeOver`: it was opened by that name, and read up to there. */
+  /** @internal Used by `takeOver`: it was opened by that name, and read up to there. */
   resume(path: string | undefined, position: number): void {
     if (path !== undefined) this.#path = path;
     this.#source.position = position;
   }
 
+  /** `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

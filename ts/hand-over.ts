@@ -12,29 +12,38 @@ import { File, open } from './file.js';
 import { OFFERED, claim, isPending, release, revoke, settle } from './move-state.js';
 import { Pipe } from './pipe.js';
 import { checkProactor } from './net/arguments.js';
-import type { Proactor, Resident } from './proactor.js';
+import type { Resident } from './inflight.js';
+import type { Proactor } from './proactor.js';
 import { Stream } from './stream.js';
 import { TcpStream } from './net/tcp.js';
 import { UnixStream } from './net/unix.js';
 import { closeDescriptor } from './unclosed.js';
 
-type Kind = 'tcp' | 'unix' | 'pipe' | 'file';
-const KINDS: ReadonlySet<unknown> = new Set<Kind>(['tcp', 'unix', 'pipe', 'file']);
+/** What can go from one thread to another. */
+export type MovedKind = 'tcp' | 'unix' | 'pipe' | 'file';
+const KINDS: ReadonlySet<unknown> = new Set<MovedKind>(['tcp', 'unix', 'pipe', 'file']);
 
 /** A resource between two threads. Plain data: `postMessage` it, and give it to `takeOver` once. */
 export interface Moved {
-  readonly kind: Kind;
+  /** What it is. */
+  readonly kind: MovedKind;
+  /** The system's number, of a descriptor that nobody else closes. */
   readonly fd: number;
+  /** Who has it, for both threads: shared memory. */
   readonly state: Int32Array;
   /** Of a stream: what came and nobody read. */
   readonly rest: Uint8Array;
+  /** Of a file, and of a pipe that was opened by its name. */
   readonly path: string | undefined;
   /** Of a file: how it was opened, and where the next sequential read begins. */
   readonly flags: number;
+  /** Of a file: as it was opened. */
   readonly offload: boolean;
+  /** Of a file: where the next sequential read begins. */
   readonly position: number;
 }
 
+/** What `handOver` accepts. */
 export interface HandOverOptions {
   /** The thread that it goes to: when that has ended and has not taken it, it is closed. */
   readonly to?: Worker | undefined;
@@ -135,7 +144,7 @@ export function isStillOffered({ state }: Moved): boolean {
   return false;
 }
 
-function kindOf(resource: Stream | File): Kind {
+function kindOf(resource: Stream | File): MovedKind {
   if (resource instanceof File) return 'file';
   if (resource instanceof TcpStream) return 'tcp';
   if (resource instanceof UnixStream) return 'unix';

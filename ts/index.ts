@@ -1,12 +1,12 @@
 /**
  * ritsu: an io_uring runtime for Node.js, with buffers that the kernel owns while it uses them.
- * @module
+ * @module ritsu
  */
 export { alloc, owned, pooled } from './buffer.js';
 export type { AllocOptions, Allocator, IoBuffer, IoMemory, OwnedBuffer, PooledOptions } from './buffer.js';
 export { CancelScope } from './cancel.js';
-export type { CancelOptions, ScopeTally } from './cancel.js';
-export type { Bytes } from './memory/bytes.js';
+export type { CancelCause, CancelOptions, Ending, ScopeTally } from './cancel.js';
+export type { Bytes, SenderAddress } from './memory/bytes.js';
 export { AbortError, RitsuError, TimeoutError } from './errors.js';
 export type { LateOutcome, RitsuErrorCode, SystemError } from './errors.js';
 export { open } from './file.js';
@@ -15,8 +15,8 @@ export { serve } from './crew/crew.js';
 export type { Crew, ServeOptions } from './crew/crew.js';
 export type { Start, Station } from './crew/member.js';
 export { handOver, takeOver } from './hand-over.js';
-export type { HandOverOptions, Moved } from './hand-over.js';
-export type { InflightInfo } from './inflight.js';
+export type { HandOverOptions, Moved, MovedKind } from './hand-over.js';
+export type { CancelTally, InflightInfo } from './inflight.js';
 export type { Memory } from './memory/block.js';
 export type { OpenMode, PathLike } from './path.js';
 export { BufferPool } from './memory/pool.js';
@@ -24,7 +24,7 @@ export type { BufferPoolOptions } from './memory/pool.js';
 export type { SizeClassOptions, SizeClassStats, WhenEmpty } from './memory/size-class.js';
 export type { Writable } from './memory/parcel.js';
 export { Proactor, backendInfo } from './proactor.js';
-export type { ProactorStats } from './proactor.js';
+export type { ProactorStats } from './stats.js';
 export type { DestroyOptions, ProactorOptions } from './proactor-options.js';
 export type { BackendInfo, BackendKind, BackendName, CauseKind } from './backend/choose.js';
 export type { Features } from './backend/backend.js';
@@ -53,9 +53,10 @@ export { pipe } from './pipe.js';
 export type { Pipe, PipeOptions } from './pipe.js';
 export { ready } from './ready.js';
 export type { ReadyEvent, ReadyOptions, ReadyState } from './ready.js';
+export type { SendFileOptions } from './send-file.js';
 export type { Stat } from './stat.js';
 export type { Stream } from './stream.js';
-export type { StreamWriter, StreamWriterOptions } from './stream-writer.js';
+export type { StreamWriteOptions, StreamWriter, StreamWriterOptions } from './stream-writer.js';
 export { interval, sleep } from './timer.js';
 export type { SleepOptions } from './timer.js';
 export type { AsyncWrite, FileWriter, WriteOptions, WriteResult, WriterOptions } from './write.js';

@@ -18,10 +18,15 @@ const GENERATION_MASK = 0xff_ffff;
 
 /** One operation as `Proactor.inflight()` shows it. */
 export interface InflightInfo {
+  /** The operation's kind. */
   readonly opcode: string;
+  /** By the name that its error would have. */
   readonly syscall: string;
+  /** Of what names a file. */
   readonly path: string | undefined;
+  /** Bytes that were asked for. */
   readonly length: number;
+  /** Byte offset in the file; -1 where the system knows. */
   readonly position: number;
   /** Asked to end, and why. */
   readonly cancelled: CancelCause | undefined;
@@ -39,6 +44,12 @@ export interface CancelTally {
   late: number;
   /** It ended before it was handed over. */
   withdrawn: number;
+}
+
+/** Something that has operations in flight for as long as it lives. */
+export interface Resident {
+  /** The proactor is being closed, or was lost: begin nothing more, and end what waits for others. */
+  leave(): void;
 }
 
 export class Inflight {

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { argumentTypeError, argumentValueError, checkInteger, rangeError } from './errors.js';
 
+/** A path as Node takes it: text, bytes, or a `file:` URL. */
 export type PathLike = string | Buffer | URL;
 /** Permissions: a number, or a string of octal digits. */
 export type OpenMode = number | string;

@@ -12,9 +12,11 @@ import type { PathLike } from './path.js';
 import { Proactor } from './proactor.js';
 import { Stream } from './stream.js';
 
+/** What `pipe` accepts. */
 export interface PipeOptions extends CancelOptions {
   /** Of a path, Node's flags: `'r'`, `'w'`, `'r+'` …, or a number of `fs.constants.O_*`. `'r'` where not given. */
   readonly flags?: string | number | undefined;
+  /** Whose stream it is; that of `Proactor.current()` where not given. */
   readonly proactor?: Proactor | undefined;
 }
 
@@ -26,11 +28,12 @@ interface Opened {
 const FD_MAX = 2 ** 31 - 1;
 const MODE_DEFAULT = 0o666;
 
+/** A pipe, a FIFO or a terminal: a `Stream` that may have one direction only. Made by `pipe`. */
 export class Pipe extends Stream {
   /** Undefined when it was made of a descriptor. */
   readonly path: string | undefined;
 
-  /** Used by `pipe`. */
+  /** @internal Used by `pipe`. */
   constructor(proactor: Proactor, { descriptor, fd }: Opened, path: string | undefined) {
     super(proactor, descriptor, fd, 'pipe');
     this.path = path;

@@ -5,6 +5,7 @@ import type { FeatureSwitch } from './backend/switches.js';
 import type { BufferPoolOptions } from './memory/pool.js';
 import type { SizeClassOptions } from './memory/size-class.js';
 
+/** How a proactor is made. What is not given is as by default. */
 export interface ProactorOptions {
   /** `auto` takes the ring where it can be had, or what `RITSU_BACKEND` says. */
   readonly backend?: BackendName | 'auto' | undefined;
@@ -44,6 +45,7 @@ export function checkProactorOptions(options: ProactorOptions): void {
   }
 }
 
+/** What `Proactor.destroy` accepts. */
 export interface DestroyOptions {
   /** Milliseconds to wait for operations that the system does not end; then their memory is leaked, never freed. */
   readonly deadline?: number | undefined;

@@ -8,13 +8,12 @@ import { MessageChannel } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import type { CancelCause, CancelOptions } from './cancel.js';
 import { chooseBackend, wantedBackend } from './backend/choose.js';
-import type { BackendInfo, BackendKind, BackendMaker, Counters } from './backend/choose.js';
+import type { BackendInfo, BackendMaker } from './backend/choose.js';
 import type { Backend } from './backend/backend.js';
 import { RitsuError, checkInteger, closedError } from './errors.js';
 import { Inflight, refusal } from './inflight.js';
-import type { CancelTally, InflightInfo } from './inflight.js';
+import type { InflightInfo, Resident } from './inflight.js';
 import { LeaseTracer } from './memory/lease-tracer.js';
-import type { LoanHost } from './memory/loan.js';
 import type { Span } from './memory/block.js';
 import { Opcode, Operation } from './op.js';
 import type { EndOptions } from './op.js';
@@ -23,43 +22,36 @@ import { BufferPool } from './memory/pool.js';
 import type { BufferPoolOptions } from './memory/pool.js';
 import { checkDeadline, checkProactorOptions } from './proactor-options.js';
 import type { DestroyOptions, ProactorOptions } from './proactor-options.js';
-import type { SizeClassStats } from './memory/size-class.js';
 import { Guest } from './remote/guest.js';
+import type { ProactorStats } from './stats.js';
 import { systemTimers } from './timers.js';
 import type { Timers } from './timers.js';
 import { closeDescriptor } from './unclosed.js';
 
-export interface ProactorStats extends Counters {
-  readonly backend: BackendKind;
-  /** Operations that wait for a slot. */
-  readonly waiting: number;
-  /** How aborts and timeouts ended. */
-  readonly cancel: CancelTally;
-  /** Transfers through a copy, since the memory could not be moved. */
-  readonly copies: number;
-  readonly pool: readonly SizeClassStats[];
-  /** Blocks of streams; undefined before the first stream was read in style 1. */
-  readonly streamPool: SizeClassStats | undefined;
-}
-
-/** Something that has operations in flight for as long as it lives. */
-export interface Resident {
-  /** The proactor is being closed, or was lost: begin nothing more, and end what waits for others. */
-  leave(): void;
-}
-
-export class Proactor implements LoanHost {
+/**
+ * A ring, or what stands in for one, and all that was begun on it. What you open, connect or listen to belongs to the proactor of its
+ * thread, `Proactor.current()`, or to one that you made.
+ * @example
+ * await using proactor = new Proactor({ inFlightMax: 256 });
+ * const file = await open('data.bin', { proactor });
+ */
+export class Proactor {
   static #current: Proactor | undefined = undefined;
   static #defaults: ProactorOptions = {};
 
+  /** @internal */
   readonly backend: Backend;
   /** Which backend answers, and where it is not the ring: why. */
   readonly info: BackendInfo;
+  /** Whether memory moves at each hand-over, so that no old view of it shows another's bytes (the default). */
   readonly fence: boolean;
+  /** @internal */
   readonly copying = new Set<Span>();
+  /** @internal */
   readonly tracer: LeaseTracer | undefined;
+  /** @internal */
   copies = 0;
-  /** What waits for others by itself (streams, listeners): closed when the proactor is, or it would never be idle. */
+  /** @internal What waits for others by itself (streams, listeners): closed when the proactor is, or it would never be idle. */
   readonly residents = new Set<Resident>();
   readonly #inflight: Inflight;
   readonly #pools: BufferPool[] = [];
@@ -90,7 +82,10 @@ export class Proactor implements LoanHost {
     Proactor.#defaults = copy;
   }
 
-  /** A proactor of one's own; `make` is the library's, for backends that are not chosen by name. */
+  /** A proactor of one's own. */
+  constructor(options?: ProactorOptions);
+  /** @internal `make`: a backend that is not chosen by name. */
+  constructor(options?: ProactorOptions, make?: BackendMaker);
   constructor(options: ProactorOptions = {}, make?: BackendMaker) {
     checkProactorOptions(options);
     this.#options = options;
@@ -113,16 +108,17 @@ export class Proactor implements LoanHost {
     };
   }
 
+  /** Takes new work: neither closed nor being closed. */
   get open(): boolean {
     return this.#open;
   }
 
-  /** Takes nothing any more, not even the rest of what was begun. */
+  /** @internal Takes nothing any more, not even the rest of what was begun. */
   get ended(): boolean {
     return !this.#serving;
   }
 
-  /** Where deadlines have their time from. */
+  /** @internal Where deadlines have their time from. */
   get timers(): Timers {
     return this.backend.timers ?? systemTimers;
   }
@@ -133,7 +129,7 @@ export class Proactor implements LoanHost {
     return this.#pool;
   }
 
-  /** The blocks that streams of this proactor receive into. */
+  /** @internal The blocks that streams of this proactor receive into. */
   get streamGroup(): BufferGroup {
     this.#streamGroup ??= new BufferGroup(this, this.#options.streamPool);
     return this.#streamGroup;
@@ -160,13 +156,13 @@ export class Proactor implements LoanHost {
     return port2;
   }
 
-  /** Give an operation a slot, or let it wait for one. Its memory is its own from here on. */
+  /** @internal Give an operation a slot, or let it wait for one. Its memory is its own from here on. */
   start<T>(operation: Operation<T>): void {
     if (!this.#serving || (this.#ending && operation.opcode !== Opcode.CLOSE)) operation.refuse(() => closedError(operation.syscall));
     else this.#inflight.submit(operation as Operation<unknown>);
   }
 
-  /** `start`, unless it must not begin; ended by the options' signal or timeout. */
+  /** @internal `start`, unless it must not begin; ended by the options' signal or timeout. */
   submit<T>(operation: Operation<T>, options?: CancelOptions): Operation<T> {
     const refused = refusal(options, operation.syscall, this.#open);
     if (refused !== undefined) operation.refuse(() => refused);
@@ -177,24 +173,24 @@ export class Proactor implements LoanHost {
     return operation;
   }
 
-  /** Let a signal or a timeout end the operation. */
+  /** @internal Let a signal or a timeout end the operation. */
   watch<T>(operation: Operation<T>, options: CancelOptions | undefined): void {
     if (options === undefined || (options.signal === undefined && options.timeout === undefined)) return;
     if (options.prompt === true) operation.drop = (value) => this.#dropDescriptor(value);
     operation.watch(options, (target, cause) => this.#inflight.cancel(target as Operation<unknown>, cause), this.timers);
   }
 
-  /** End an operation as its signal or timeout would. */
+  /** @internal End an operation as its signal or timeout would. */
   end<T>(operation: Operation<T>, cause: CancelCause, options: EndOptions): void {
     operation.end(cause, options, (target, why) => this.#inflight.cancel(target as Operation<unknown>, why));
   }
 
-  /** Ask for the end of an operation; its own completion decides. */
+  /** @internal Ask for the end of an operation; its own completion decides. */
   cancel<T>(operation: Operation<T>, cause: CancelCause): void {
     this.#inflight.cancel(operation as Operation<unknown>, cause);
   }
 
-  /** Have an operation back before its time, for no cause: it gets ECANCELED, or its answer. */
+  /** @internal Have an operation back before its time, for no cause: it gets ECANCELED, or its answer. */
   recall<T>(operation: Operation<T>): void {
     this.#inflight.recall(operation as Operation<unknown>);
   }
@@ -215,6 +211,7 @@ export class Proactor implements LoanHost {
     return [...this.#inflight.list()];
   }
 
+  /** Counters, to be shown and compared. */
   stats(): ProactorStats {
     const counters = this.backend.counters();
     counters.inFlight = this.#inflight.count;
@@ -231,6 +228,7 @@ export class Proactor implements LoanHost {
     return this;
   }
 
+  /** Operations in flight do not keep the process alive. */
   unref(): this {
     this.backend.setKeepAlive(false);
     return this;
@@ -254,11 +252,12 @@ export class Proactor implements LoanHost {
     clearTimeout(timer);
   }
 
+  /** `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  /** Fail reads that wait for a block on behalf of a descriptor that is being closed. */
+  /** @internal Fail reads that wait for a block on behalf of a descriptor that is being closed. */
   refuseWaiting(descriptor: number, failure: () => Error): void {
     for (const pool of this.#pools) pool.refuse(failure, descriptor);
   }

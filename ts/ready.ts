@@ -18,6 +18,7 @@ export type ReadyState = ReadyEvent | 'error' | 'hangup';
 export interface ReadyOptions extends CancelOptions {
   /** Whether waiting keeps the process alive; true where not given. */
   readonly ref?: boolean | undefined;
+  /** Whose operation it is; that of `Proactor.current()` where not given. */
   readonly proactor?: Proactor | undefined;
 }
 

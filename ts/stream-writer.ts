@@ -12,6 +12,7 @@ import type { Turns } from './turns.js';
 import { Writer } from './write.js';
 import type { WriteOptions, WriteResult } from './write.js';
 
+/** How a stream is written. */
 export interface StreamWriterOptions {
   /**
    * Send from your memory without the kernel's copy, where that is possible and 16 KiB or more are sent; the promise
@@ -20,6 +21,7 @@ export interface StreamWriterOptions {
   readonly zeroCopy?: boolean | undefined;
 }
 
+/** How one write of a stream is done. */
 export interface StreamWriteOptions extends WriteOptions, StreamWriterOptions {}
 
 /** What a stream's writer needs of it. */
@@ -37,12 +39,13 @@ interface StreamPlan extends Plan {
   readonly zeroCopy: true;
 }
 
+/** Writes to a stream. Made by `writer()` of the stream; all writers of one take turns. */
 export class StreamWriter extends Writer {
   readonly #target: StreamTarget;
   readonly #zeroCopy: boolean;
   #finished: Promise<void> | undefined = undefined;
 
-  /** Used by resources: `stream.writer()`. */
+  /** @internal Used by resources: `stream.writer()`. */
   constructor(target: StreamTarget, options: StreamWriterOptions = {}) {
     checkOptions(options);
     super(target, target.turns);
@@ -58,6 +61,7 @@ export class StreamWriter extends Writer {
     return super.write(data, options);
   }
 
+  /** Write all of it, with as many operations as that takes. */
   override writeAll(data: Writable, options?: StreamWriteOptions): Promise<WriteResult> {
     return super.writeAll(data, options);
   }
@@ -68,6 +72,7 @@ export class StreamWriter extends Writer {
     return this.#finished;
   }
 
+  /** @internal */
   protected override plan(options: StreamWriteOptions | undefined): StreamPlan | Plan {
     const plan = planOf(options);
     if (plan.position !== undefined) {
@@ -77,6 +82,7 @@ export class StreamWriter extends Writer {
     return zeroCopy ? { ...plan, zeroCopy } : plan;
   }
 
+  /** @internal */
   protected override send(transfer: Transfer, plan: Plan, all: boolean): Promise<WriteResult> {
     const { kind, codes } = this.#target;
     if (kind !== 'pipe') {

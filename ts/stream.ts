@@ -24,23 +24,30 @@ import { StreamWriter } from './stream-writer.js';
 import type { StreamWriterOptions } from './stream-writer.js';
 import { closeWhenCollected } from './unclosed.js';
 
+/** @internal */
 export type { StreamKind } from './channel.js';
 
+/**
+ * A connection, pipe or terminal: bytes that come once. Read it in any of the three styles, also in turns. One that is collected
+ * without having been closed is closed, with a warning.
+ */
 export class Stream implements AsyncDisposable {
   readonly #channel: Channel;
   readonly #source: StreamSource;
 
-  /** Used by `connect`, `accept` and `pipe`, which give it a descriptor that is then its own. */
+  /** @internal Used by `connect`, `accept` and `pipe`, which give it a descriptor that is then its own. */
   constructor(proactor: Proactor, descriptor: number, fd: number, kind: StreamKind) {
     this.#channel = new Channel(proactor, descriptor, fd, kind);
     this.#source = new StreamSource(this, this.#channel);
     closeWhenCollected(this, this.#channel);
   }
 
+  /** @internal */
   protected get proactor(): Proactor {
     return this.#channel.proactor;
   }
 
+  /** @internal */
   protected get descriptor(): number {
     return this.#channel.descriptor;
   }
@@ -50,6 +57,7 @@ export class Stream implements AsyncDisposable {
     return this.closed ? -1 : this.#channel.fd;
   }
 
+  /** Whether it is closed, or being closed. */
   get closed(): boolean {
     return this.#channel.closed;
   }
@@ -106,17 +114,18 @@ export class Stream implements AsyncDisposable {
     return this;
   }
 
-  /** Used by `handOver`: give the descriptor up, with what came and nobody read. `stays`: it remains with its proactor. */
+  /** @internal Used by `handOver`: give the descriptor up, with what came and nobody read. `stays`: it remains with its proactor. */
   async detach({ stays = false } = {}): Promise<{ readonly proactor: Proactor; readonly descriptor: number; readonly rest: Uint8Array }> {
     const { proactor, descriptor } = this.#channel;
     return { proactor, descriptor, rest: await this.#channel.detach(stays) };
   }
 
-  /** Used by `takeOver`: bytes that come before those of the descriptor. */
+  /** @internal Used by `takeOver`: bytes that come before those of the descriptor. */
   prepend(bytes: Uint8Array): void {
     this.#channel.intake.prepend(bytes);
   }
 
+  /** `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -5,9 +5,11 @@ import { argumentTypeError, rangeError } from './errors.js';
 import { Opcode, Operation, UNREF } from './op.js';
 import { Proactor } from './proactor.js';
 
+/** What `sleep` and `interval` accept. */
 export interface SleepOptions extends Pick<CancelOptions, 'signal'> {
   /** Whether the timer keeps the process alive; true where not given. */
   readonly ref?: boolean | undefined;
+  /** Whose timer it is; that of `Proactor.current()` where not given. */
   readonly proactor?: Proactor | undefined;
 }
 

@@ -19,7 +19,9 @@ import type { Completion, Failure } from './op.js';
 import { CURRENT } from './turns.js';
 import type { Turn, Turns } from './turns.js';
 
+/** What became of a write. */
 export interface WriteResult {
+  /** Bytes that were written. */
   readonly bytesWritten: number;
   /** What was not written: of length 0 unless the write came short. */
   readonly rest: Buffer;

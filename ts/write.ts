@@ -15,6 +15,7 @@ import { Transfer } from './transfer.js';
 import type { WriteResult, WriteTarget } from './transfer.js';
 import { Turns } from './turns.js';
 
+/** How one write is done. */
 export interface WriteOptions extends CancelOptions {
   /** Byte offset in the file; without it the write goes where the last one ended (to the end when appending). */
   readonly position?: number | bigint | null | undefined;
@@ -22,6 +23,7 @@ export interface WriteOptions extends CancelOptions {
 
 export type { WriteResult } from './transfer.js';
 
+/** Writes data in the order of the calls, and says how much went. */
 export interface AsyncWrite extends AsyncDisposable {
   /** One write; it may come short, and says so. */
   write(data: Writable, options?: WriteOptions): Promise<WriteResult>;
@@ -35,6 +37,7 @@ export interface AsyncWrite extends AsyncDisposable {
   end(): Promise<void>;
 }
 
+/** How a file is written. */
 export interface WriterOptions {
   /** Where the first write without a position goes; the file's current position (0, or its end) where not given. */
   readonly start?: number | undefined;
@@ -48,6 +51,7 @@ export abstract class Writer implements AsyncWrite {
   #pushed: Parcel[] | undefined = undefined;
   #ended = false;
 
+  /** @internal */
   constructor(target: WriteTarget, turns: Turns) {
     this.#target = target;
     this.#turns = turns;
@@ -87,20 +91,22 @@ export abstract class Writer implements AsyncWrite {
     await this.#turns.idle();
   }
 
+  /** `end()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.end();
   }
 
+  /** @internal */
   protected get isEnded(): boolean {
     return this.#ended;
   }
 
-  /** Check the options, once. */
+  /** @internal Check the options, once. */
   protected plan(options: WriteOptions | undefined): Plan {
     return planOf(options);
   }
 
-  /** Begin the write. */
+  /** @internal Begin the write. */
   protected send(transfer: Transfer, plan: Plan, _all: boolean): Promise<WriteResult> {
     return transfer.send(plan);
   }
@@ -135,8 +141,9 @@ export abstract class Writer implements AsyncWrite {
   }
 }
 
+/** Writes to a file. Made by `writer()` of the file. */
 export class FileWriter extends Writer {
-  /** Used by resources: `file.writer()`. */
+  /** @internal Used by resources: `file.writer()`. */
   constructor(target: WriteTarget, options: WriterOptions = {}) {
     checkOptions(options);
     const turns = new Turns();
@@ -145,6 +152,7 @@ export class FileWriter extends Writer {
     super(target, turns);
   }
 
+  /** @internal */
   protected override send(transfer: Transfer, plan: Plan): Promise<WriteResult> {
     return traced(transfer.send(plan));
   }

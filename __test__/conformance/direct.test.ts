@@ -6,6 +6,7 @@ import * as fs from 'node:fs';
 import { alloc, open } from 'ritsu';
 import { onEach, onEachAlone } from '../support/backends.ts';
 import { fileOf, freshPath, randomBytes } from '../support/files.ts';
+import { internals } from '../support/internals.ts';
 import { sameBytes } from '../support/same.ts';
 import { STYLES, readAll } from '../support/styles.ts';
 
@@ -19,7 +20,7 @@ for (const style of ALIGNED) {
   onEach(`direct: whole and positional reads: ${style.name}`, async (t, proactor) => {
     const content = randomBytes(20 * BLOCK + 777);
     const file = await open(fileOf(content), { direct: true, proactor });
-    t.is(file.direct, proactor.backend.features.direct);
+    t.is(file.direct, internals(proactor).backend.features.direct);
     const next = style.reader(file, proactor, BLOCK);
     sameBytes(t, await readAll(next), content);
     for (const index of [0, 20, 7, 19]) {
@@ -43,7 +44,7 @@ onEachAlone('direct: many outstanding into registered memory, each with its own 
       bytes!.release();
     }),
   );
-  t.is(proactor.stats().registeredBytes > 0, proactor.backend.features.registeredBuffers);
+  t.is(proactor.stats().registeredBytes > 0, internals(proactor).backend.features.registeredBuffers);
   await file.close();
 });
 
@@ -69,7 +70,7 @@ onEach('direct: the flag is there where the backend says so', async (t, proactor
   for (const options of [{ direct: true }, { flags: fs.constants.O_RDONLY | O_DIRECT }]) {
     const file = await open(path, { ...options, proactor });
     const [, octal] = /flags:\s*([0-7]+)/.exec(fs.readFileSync(`/proc/self/fdinfo/${file.fd}`, 'utf8'))!;
-    t.is((Number.parseInt(octal!, 8) & O_DIRECT) !== 0, proactor.backend.features.direct);
+    t.is((Number.parseInt(octal!, 8) & O_DIRECT) !== 0, internals(proactor).backend.features.direct);
     await file.close();
   }
 });

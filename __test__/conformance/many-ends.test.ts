@@ -11,6 +11,7 @@ import type { Bytes, IoBuffer, Positions } from 'ritsu';
 import { onEach, onEachAlone, onReal, onRealAlone } from '../support/backends.ts';
 import { collectUntil } from '../support/collect.ts';
 import { fileOf, freshPath, randomBytes } from '../support/files.ts';
+import { internals } from '../support/internals.ts';
 import { disposed, tcpPair } from '../support/net.ts';
 import { sameBytes } from '../support/same.ts';
 import { RoundAllocator } from '../support/styles.ts';
@@ -31,7 +32,7 @@ onEachAlone('aborted before it is handed over, or after, and destroyed: it is on
     const before = proactor.stats().cancel;
     const abort = new AbortController();
     const aborted = reader.readMany(positions, { signal: abort.signal });
-    if (isHandedOver) proactor.backend.flush();
+    if (isHandedOver) internals(proactor).backend.flush();
     abort.abort();
     const name = await aborted.then((bytes) => bytes!.release(), (error: Error) => error.name);
     // A ring may have read all of them while it took them. Node is given a few at a time.
@@ -52,7 +53,7 @@ onEach('prompt: the promise rejects at once, the memory comes when the last plac
   const abort = new AbortController();
   const memory = alloc(3 * EACH, { proactor });
   const reading = file.hybrid().readMany(owned(memory), [0, EACH, 9], { signal: abort.signal, prompt: true });
-  proactor.backend.flush();
+  internals(proactor).backend.flush();
   abort.abort();
   const error = await t.throwsAsync<Error & { outcome?: Promise<{ buffers: Buffer[] }>; buffer?: Buffer }>(reading, { name: 'AbortError' });
   const { buffers } = (await error.outcome) ?? { buffers: [error.buffer!] };
@@ -188,7 +189,7 @@ onRealAlone('without the fence its memory is moved away: nobody else notices', {
     const memory = alloc(count * EACH, { proactor });
     reader.submitMany(memory, Array.from({ length: count }, (_, index) => (index % 2) * EACH));
     const others = Array.from({ length: 20 }, () => proactor.nop());
-    proactor.backend.flush(); // Node has begun with the first of them
+    internals(proactor).backend.flush(); // Node has begun with the first of them
     (memory.buffer as ArrayBuffer).transfer();
     t.deepEqual(await Promise.all(others), Array.from({ length: 20 }, () => 0));
     await reader.poll().catch(() => {});

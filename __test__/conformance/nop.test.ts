@@ -14,6 +14,7 @@ import type { Proactor } from 'ritsu';
 import { Opcode, Operation } from '../../dist/op.js';
 import type { Failure } from '../../dist/op.js';
 import { onEach, onReal } from '../support/backends.ts';
+import { internals } from '../support/internals.ts';
 import { Random } from '../support/random.ts';
 
 /** The largest errno that Linux gives. */
@@ -36,9 +37,9 @@ const tell = (error: unknown): Named => {
 
 /** Before Linux 6.10 a no-op cannot be told what to answer. */
 function injects(t: ExecutionContext, proactor: Proactor): boolean {
-  if (!proactor.backend.features.nopInject) t.log('this kernel cannot be told');
+  if (!internals(proactor).backend.features.nopInject) t.log('this kernel cannot be told');
   t.pass();
-  return proactor.backend.features.nopInject;
+  return internals(proactor).backend.features.nopInject;
 }
 
 onEach('a kernel that cannot be told says so', async (t, proactor) => {
@@ -108,7 +109,7 @@ onEach('the error names the path, and brings the memory back', async (t, proacto
     const operation = answering(-errno, '/some/where');
     const memory = Buffer.from('the caller’s');
     operation.restore = () => memory;
-    const error = (await t.throwsAsync(proactor.submit(operation).promise)) as unknown as Named & { path: string; buffer: Buffer };
+    const error = (await t.throwsAsync(internals(proactor).submit(operation).promise)) as unknown as Named & { path: string; buffer: Buffer };
     t.like(error, { code: codeOf(errno), errno: -errno, syscall: 'nop', path: '/some/where' });
     t.true(error.message.endsWith(", nop '/some/where'"));
     t.is(error.buffer, memory);
@@ -132,8 +133,8 @@ for (const [what, result, expected] of LATE) {
       const scope = new CancelScope();
       const reason = new Error('enough');
       const operation = answering(result);
-      const { promise } = proactor.submit(operation, { signal: way === 'signal' ? controller.signal : scope.signal });
-      proactor.backend.flush(); // the kernel has answered; nobody has looked
+      const { promise } = internals(proactor).submit(operation, { signal: way === 'signal' ? controller.signal : scope.signal });
+      internals(proactor).backend.flush(); // the kernel has answered; nobody has looked
       if (way === 'signal') controller.abort(reason);
       else void scope.cancel(reason);
       const [outcome] = await Promise.allSettled([promise]);

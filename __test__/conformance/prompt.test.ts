@@ -11,6 +11,7 @@ import { AbortError, alloc, listen, open, owned } from 'ritsu';
 import type { IoBuffer, LateOutcome, Proactor, TcpListener, TcpStream } from 'ritsu';
 import { onEach, onEachAlone, onReal, onRealAlone } from '../support/backends.ts';
 import { fileOf, openCount, randomBytes } from '../support/files.ts';
+import { internals } from '../support/internals.ts';
 import { closeAll, disposed, eventually, nodeConnect, tcpPair } from '../support/net.ts';
 import { sameBytes } from '../support/same.ts';
 
@@ -68,7 +69,7 @@ onEach('a file’s read at a position: its memory comes later', async (t, proact
   for (const memory of [alloc(50_000, { proactor }), Buffer.from(new ArrayBuffer(50_000))]) {
     const abort = new AbortController();
     const read = file.hybrid().read(owned(memory), { position: 0, signal: abort.signal, prompt: true });
-    proactor.backend.flush(); // the disk has it: no cancel ends it
+    internals(proactor).backend.flush(); // the disk has it: no cancel ends it
     const error = await abortNow(abort, read);
     t.is(error.bytesTransferred, 0);
     const { buffers } = (await error.outcome) ?? { buffers: [error.buffer!] };
@@ -86,7 +87,7 @@ onEach('a file’s reads in order go on where they were', async (t, proactor) =>
   for (let round = 0, ended = false; !ended; round += 1) {
     const abort = new AbortController();
     const reads = readers.map((reader) => reader.pull({ signal: abort.signal, prompt: true }));
-    proactor.backend.flush();
+    internals(proactor).backend.flush();
     if (round % 2 === 0) abort.abort();
     else if (round % 3 === 0) setImmediate(() => abort.abort());
     for (const result of await Promise.allSettled(reads)) {
@@ -109,7 +110,7 @@ onEachAlone('what is opened for nobody is closed', {}, async (t, proactor) => {
   for (let round = 0; round < 50; round += 1) {
     const abort = new AbortController();
     const opening = open(path, { signal: abort.signal, prompt: true, proactor });
-    proactor.backend.flush();
+    internals(proactor).backend.flush();
     await abortNow(abort, opening);
   }
   await eventually(t, 'the descriptors are closed', () => openCount(path) === 0 && proactor.stats().descriptorsOpen === 0);

@@ -14,6 +14,7 @@ import type { Memory, WriteOptions, WriteResult } from 'ritsu';
 import { alloc } from 'ritsu';
 import { onEach, onEachAlone } from '../support/backends.ts';
 import { randomBytes } from '../support/files.ts';
+import { internals } from '../support/internals.ts';
 import { eventually } from '../support/net.ts';
 import { Random } from '../support/random.ts';
 import { sameBytes } from '../support/same.ts';
@@ -175,7 +176,7 @@ onEachAlone('sent at once: where there is no memory for the rest, the error says
   const { stream, peer } = await pairOf(proactor, 'unix');
   const content = randomBytes(16 * MIB, 8);
   const full = Object.assign(new Error('no memory'), { code: 'ERR_RITSU_MEMORY' });
-  proactor.backend.allocate = () => {
+  internals(proactor).backend.allocate = () => {
     throw full;
   };
   const error = await t.throwsAsync(stream.writer().writeAll(content), { is: full });
@@ -192,15 +193,15 @@ onEachAlone('sent at once: where there is no memory to tell what did not go, the
   peer.resetAndDestroy();
   await eventually(t, 'it is closed', () => peer.closed);
   await turn();
-  const { allocate } = proactor.backend;
-  proactor.backend.allocate = () => {
+  const { allocate } = internals(proactor).backend;
+  internals(proactor).backend.allocate = () => {
     throw Object.assign(new Error('no memory'), { code: 'ERR_RITSU_MEMORY' });
   };
   const content = randomBytes(16 * MIB, 9);
   const error = await t.throwsAsync<NodeJS.ErrnoException & { readonly rest: Buffer }>(stream.writer().writeAll(content));
-  t.is(error?.code, proactor.backend.name === 'node' ? 'ERR_RITSU_MEMORY' : 'ECONNRESET'); // there nothing is sent at the call
-  if (proactor.backend.name === 'uring') sameBytes(t, error.rest, content);
-  proactor.backend.allocate = allocate;
+  t.is(error?.code, internals(proactor).backend.name === 'node' ? 'ERR_RITSU_MEMORY' : 'ECONNRESET'); // there nothing is sent at the call
+  if (internals(proactor).backend.name === 'uring') sameBytes(t, error.rest, content);
+  internals(proactor).backend.allocate = allocate;
   const next = await t.throwsAsync<NodeJS.ErrnoException>(stream.writer().writeAll(content.subarray(0, 100_000)));
   t.regex(next?.code ?? '', /^(EPIPE|ECONNRESET)$/); // it is the next one's turn
   await stream.close();

@@ -1,6 +1,7 @@
 /** 64 reads of 1 MiB past the page cache, begun all at once and handed to the kernel: what a program is ended with. */
 import { Proactor, alloc, open } from 'ritsu';
 import type { Bytes } from 'ritsu';
+import { internals } from '../support/internals.ts';
 import { ensure } from './report.ts';
 
 export const READS = 64;
@@ -30,7 +31,7 @@ export async function prepareReads(proactor: Proactor, path: string, memory: Mem
   };
   return () => {
     const reads = Array.from({ length: READS }, (_, index) => read(index));
-    proactor.backend.flush();
+    internals(proactor).backend.flush();
     ensure(proactor.stats().inFlight === READS, `${proactor.stats().inFlight} reads are in flight, not ${READS}`);
     return reads;
   };

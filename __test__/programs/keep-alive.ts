@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:fs';
 import { Proactor, alloc, open, sleep } from 'ritsu';
+import { internals } from '../support/internals.ts';
 import { report } from './report.ts';
 
 const [name = '', fifo = ''] = process.argv.slice(2);
@@ -17,7 +18,7 @@ async function readPipe(begun: () => void): Promise<void> {
   const file = await open(fifo, constants.O_RDWR);
   const reader = file.submitter();
   reader.submit(alloc(100));
-  proactor.backend.flush();
+  internals(proactor).backend.flush();
   report({ inFlight: proactor.stats().inFlight });
   begun();
   await reader.poll();

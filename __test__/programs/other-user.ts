@@ -3,6 +3,7 @@
  * says before and after, on the ring that was there and on one that is made afterwards.
  */
 import { Proactor, open } from 'ritsu';
+import { internals } from '../support/internals.ts';
 import { report } from './report.ts';
 
 const [path = ''] = process.argv.slice(2);
@@ -28,7 +29,7 @@ process.setuid!(65_534);
 const codes = new Set<string>();
 for (let round = 0; round < 100; round += 1) codes.add(await codeOf(proactor));
 for (const code of await Promise.all(Array.from({ length: 100 }, () => codeOf(proactor)))) codes.add(code);
-const other = new Proactor({ backend: proactor.backend.name as 'uring' });
+const other = new Proactor({ backend: internals(proactor).backend.name as 'uring' });
 codes.add(await codeOf(other));
 await other.close();
 const bytes = (await kept.allocator().read())!;

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Proactor, open, sleep } from 'ritsu';
 import { BLOCK, isBlockAt } from '../support/blocks.ts';
+import { internals } from '../support/internals.ts';
 import { Random } from '../support/random.ts';
 import { ensure, report, sleepSync } from './report.ts';
 
@@ -34,7 +35,7 @@ async function overflow(): Promise<void> {
   const proactor = new Proactor({ backend: 'uring', entries: 8, completionEntries: 8, inFlightMax: 16_384 });
   const sleeps = Array.from({ length: 1000 }, () => sleep(20, { proactor }));
   const settled = nops(proactor, total - sleeps.length);
-  proactor.backend.flush();
+  internals(proactor).backend.flush();
   sleepSync(200);
   await Promise.all(sleeps);
   await finish(proactor, { settled: (await settled) + sleeps.length });

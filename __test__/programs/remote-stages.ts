@@ -5,6 +5,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { listen, open, pooled, remoteProactor } from 'ritsu';
+import { internals } from '../support/internals.ts';
 
 export interface StagesData {
   readonly port: MessagePort;
@@ -29,7 +30,7 @@ function ask(): void {
     asked.push(file.writer().writeAll('written'));
   }
   void Promise.allSettled(asked);
-  remote.backend.flush();
+  internals(remote).backend.flush();
   parentPort!.postMessage('asked');
   if (gate !== undefined) Atomics.wait(gate, 0, 0);
 }

@@ -12,6 +12,7 @@ import * as fs from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isBlockAt } from '../support/blocks.ts';
 import type { Bytes, Proactor } from 'ritsu';
+import { internals } from '../support/internals.ts';
 import { READS, READ_BYTES, directProactor, prepareReads } from './direct-reads.ts';
 import type { MemoryKind } from './direct-reads.ts';
 import { ensure, report } from './report.ts';
@@ -99,7 +100,7 @@ const ENDS: Readonly<Record<string, (proactor: Proactor) => Promise<void>>> = {
   destroy: (proactor) => proactor.destroy(),
   forsake: (proactor) => proactor.destroy({ deadline: 0 }),
   cancel: async (proactor) => {
-    proactor.backend.abandon(0);
+    internals(proactor).backend.abandon(0);
   },
 };
 

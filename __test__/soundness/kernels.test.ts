@@ -15,6 +15,7 @@ import { Proactor } from 'ritsu';
 import type { FeatureSwitch } from 'ritsu';
 import { root } from '../documents/snippets.ts';
 import { endedWith, reported, runProgram } from '../support/child.ts';
+import { internals } from '../support/internals.ts';
 import { ringTest } from '../support/ring.ts';
 import { isFull, sized } from '../support/size.ts';
 
@@ -56,9 +57,9 @@ for (const name of SWITCHES) {
       if (options.disable === undefined) process.env['RITSU_DISABLE'] = name;
       const proactor = new Proactor({ backend: 'uring', ...options });
       delete process.env['RITSU_DISABLE'];
-      t.false(proactor.backend.features[name]);
+      t.false(internals(proactor).backend.features[name]);
       const others = SWITCHES.filter((other) => other !== name);
-      t.deepEqual(others.filter((other) => !proactor.backend.features[other]), [], 'the others are on');
+      t.deepEqual(others.filter((other) => !internals(proactor).backend.features[other]), [], 'the others are on');
       await proactor.close();
     }
     const { passed, failure } = await conformance('uring', { RITSU_BACKEND: 'uring', RITSU_DISABLE: name });

@@ -14,6 +14,7 @@ import { certificate } from '../support/certificate.ts';
 import { allUsedAndClosed, nodesOwn, oursOn } from '../support/clients.ts';
 import type { Sockets } from '../support/clients.ts';
 import { randomBytes } from '../support/files.ts';
+import { internals } from '../support/internals.ts';
 import { closedPort, eventually } from '../support/net.ts';
 import { HOST, postgres, startPostgres } from '../support/postgres.ts';
 import type { Cluster } from '../support/postgres.ts';
@@ -100,7 +101,7 @@ onPostgres('16 MiB as one parameter, and back as one value', async (t, sockets) 
 
 onPostgres('500 notifications arrive in order', async (t, sockets, proactor) => {
   const [listening, notifying] = await Promise.all([clientOf(sockets), clientOf(sockets)]);
-  const channel = `channel_${proactor.backend.name}`;
+  const channel = `channel_${internals(proactor).backend.name}`;
   const came: (string | undefined)[] = [];
   listening.on('notification', ({ payload }) => came.push(payload));
   await listening.query(`listen ${channel}`);

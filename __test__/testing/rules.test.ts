@@ -9,13 +9,14 @@ import type { Simulation } from 'ritsu/testing';
 import { Block } from '../../dist/memory/block.js';
 import { Opcode, Operation } from '../../dist/op.js';
 import { fileOf } from '../support/files.ts';
+import { internals } from '../support/internals.ts';
 import { closeAll, endsOf } from '../support/simulated.ts';
 
 /** An op that the library would not make, begun all the same. */
 function begin(simulation: Simulation, make: (operation: Operation<number>) => void): Operation<number> {
   const operation = new Operation<number>(Opcode.READ, (_, { result }) => result);
   make(operation);
-  simulation.proactor.start(operation);
+  internals(simulation.proactor).start(operation);
   return operation;
 }
 
@@ -34,9 +35,9 @@ test('rules: a block that two ops own is an error', async (t) => {
   const { proactor } = simulation;
   const file = await open(fileOf(Buffer.alloc(100)), { proactor });
   const lease = await file.allocator().read({ position: 0 });
-  const id = proactor.backend.allocate(64);
-  const block = new Block(id, 64, 'own', proactor.backend);
-  block.memory = proactor.backend.expose(block);
+  const id = internals(proactor).backend.allocate(64);
+  const block = new Block(id, 64, 'own', internals(proactor).backend);
+  block.memory = internals(proactor).backend.expose(block);
   const owning = (operation: Operation<number>): void => {
     Object.assign(operation, { descriptor: 0, block, length: 64, position: 0 });
   };
@@ -54,8 +55,8 @@ test('rules: memory that is moved away, or changed, while the kernel has it, is 
     const simulation = simulate({ seed: what, pace: 'manual' });
     const { proactor } = simulation;
     const [file] = await Promise.all([open(fileOf(Buffer.alloc(100)), { flags: 'r+', proactor }), simulation.settled()]);
-    const block = new Block(proactor.backend.allocate(64), 64, 'own', proactor.backend);
-    block.memory = proactor.backend.expose(block);
+    const block = new Block(internals(proactor).backend.allocate(64), 64, 'own', internals(proactor).backend);
+    block.memory = internals(proactor).backend.expose(block);
     begin(simulation, (operation) => {
       Object.assign(operation, { opcode: Opcode.WRITE, descriptor: 0, block, length: 64, position: 0 });
     });

@@ -8,6 +8,7 @@ import { bind, interval, open, sleep } from 'ritsu';
 import { NO_FAULTS, simulate } from 'ritsu/testing';
 import type { Faults, Simulation, SimulationOptions } from 'ritsu/testing';
 import { fileOf } from '../support/files.ts';
+import { internals } from '../support/internals.ts';
 import { closeAll, endsOf } from '../support/simulated.ts';
 
 const codeOf = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'fine', (error: { code?: string }) => error.code ?? String(error));
@@ -159,7 +160,7 @@ async function abortedRead(seed: number, faults: Partial<Faults>): Promise<strin
   const file = await open(fileOf(Buffer.from('content')), { proactor });
   const abort = new AbortController();
   const read = file.hybrid().pull({ signal: abort.signal, position: 0 });
-  proactor.backend.flush(); // it cannot be withdrawn any more
+  internals(proactor).backend.flush(); // it cannot be withdrawn any more
   abort.abort();
   const outcome = await read.then((bytes) => {
     const { length } = bytes!;

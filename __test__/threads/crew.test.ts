@@ -14,6 +14,7 @@ import * as net from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { serve } from 'ritsu';
 import { onEach, onEachAlone } from '../support/backends.ts';
+import { internals } from '../support/internals.ts';
 import { eventually, nodeConnect } from '../support/net.ts';
 import { sized } from '../support/size.ts';
 
@@ -150,7 +151,7 @@ onEachAlone('many short connections through one restart after another: none fail
   t.log(`${count} connections`);
   await eventually(t, 'nothing is left', () => {
     const { descriptorsOpen, inFlight } = proactor.stats();
-    return descriptorsOpen + inFlight === 0 && proactor.residents.size === 0;
+    return descriptorsOpen + inFlight === 0 && internals(proactor).residents.size === 0;
   });
 });
 

@@ -10,6 +10,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { remoteProactor } from 'ritsu';
 import type { Proactor, RitsuError } from 'ritsu';
 import { onEachAlone } from '../support/backends.ts';
+import { internals } from '../support/internals.ts';
 import { eventually, pause } from '../support/net.ts';
 
 /** The same port again, as a thread has it that it was sent to. */
@@ -68,7 +69,7 @@ onEachAlone('a port that is closed, gone or used is refused, at whatever time it
   const remote = await remoteProactor(sentAndReceived(proactor.share()));
   t.is(await remote.nop(5), 5);
   await remote.close();
-  await eventually(t, 'no guest is left', () => proactor.residents.size === 0);
+  await eventually(t, 'no guest is left', () => internals(proactor).residents.size === 0);
 });
 
 /** A port that no `share()` made, whose other end nobody answers. */
@@ -102,6 +103,6 @@ onEachAlone('whoever joins does not have to wait for an owner that does not answ
   const remote = await remoteProactor(port, { timeout: 10_000, signal }); // the port was not used up
   t.is(await remote.nop(5), 5);
   await remote.close();
-  await eventually(t, 'no guest is left', () => proactor.residents.size === 0);
+  await eventually(t, 'no guest is left', () => internals(proactor).residents.size === 0);
   t.is(getEventListeners(signal, 'abort').length, 0);
 });

@@ -17,6 +17,7 @@ import type { BackendName, TimeoutError } from 'ritsu';
 import type { ExecutionContext } from 'ava';
 import { onEachAlone } from '../support/backends.ts';
 import { fileOf, openCount, randomBytes } from '../support/files.ts';
+import { internals } from '../support/internals.ts';
 import { eventually, pause } from '../support/net.ts';
 import { sized } from '../support/size.ts';
 import type { StagesData } from '../programs/remote-stages.ts';
@@ -88,7 +89,7 @@ for (const stage of STAGES) {
       reads.push(submitter.poll());
     }
     const opens = Array.from({ length: 10 }, () => open(path, { proactor: remote }));
-    remote.backend.flush();
+    internals(remote).backend.flush();
     if (stage === 'not delivered') sleepDeeply(100);
     const ended = worker.terminate();
     for (const outcome of await Promise.allSettled([...reads, ...opens])) {

@@ -13,6 +13,7 @@ import { Proactor, RitsuError, alloc, open, owned, pooled, remoteProactor } from
 import type { ExecutionContext } from 'ava';
 import { onEachAlone } from '../support/backends.ts';
 import { fileOf, openCount, randomBytes } from '../support/files.ts';
+import { internals } from '../support/internals.ts';
 import { eventually } from '../support/net.ts';
 import { sized } from '../support/size.ts';
 import type { GuestData } from '../programs/remote-guest.ts';
@@ -141,7 +142,7 @@ onEachAlone('what is no port; a port used twice; a proactor that is closed', {},
   t.is(await remote.nop(5), 5, 'the second try did not disturb it');
   await remote.close();
   await isIdle(t, proactor);
-  const other = new Proactor({ backend: proactor.backend.name as 'node' });
+  const other = new Proactor({ backend: internals(proactor).backend.name as 'node' });
   await other.close();
   t.throws(() => other.share(), { code: 'ERR_RITSU_CLOSED' });
 });

@@ -7,6 +7,7 @@ import type { Block } from '../memory/block.js';
 import type { Completion, Operation } from '../op.js';
 import type { Timers } from '../timers.js';
 
+/** The ring, or Node's own calls. */
 export type BackendName = 'uring' | 'node';
 /** Of what kind it is: one of those, a handle to another thread's proactor, or a simulation (`ritsu/testing`). */
 export type BackendKind = BackendName | 'remote' | 'simulated';
@@ -52,26 +53,47 @@ export interface Features {
 
 /** Counters of the backend, all since its start but the last six. */
 export interface Counters {
+  /** Operations begun. */
   submitted: number;
+  /** Operations ended. */
   completed: number;
+  /** Calls of `io_uring_enter`; on `node`, of `node:fs`, `node:net` and `node:dgram`. */
   enters: number;
+  /** Wake-ups by the ring. */
   wakes: number;
+  /** Rounds of submit and reap. */
   rounds: number;
+  /** Calls into JavaScript. */
   dispatches: number;
+  /** Enters that found the completion queue run over. */
   overflows: number;
+  /** Records that were refused: 0 in a program that uses the API. */
   faults: number;
+  /** Operations ended before the kernel saw them. */
   withdrawn: number;
+  /** Cancels given to the kernel. */
   cancelsSent: number;
+  /** Completions of nobody: 0 in a program that uses the API. */
   stale: number;
+  /** Enters that the kernel could not serve at once. */
   retries: number;
+  /** Bytes of memory that are registered with the ring. */
   registeredBytes: number;
+  /** Bytes of all pools. */
   poolBytes: number;
+  /** Bytes of `alloc`. */
   ownBytes: number;
+  /** Operations that have a slot. */
   inFlight: number;
+  /** Files and sockets that are open. */
   descriptorsOpen: number;
+  /** Blocks that the kernel has. */
   blocksBusy: number;
+  /** Blocks that the kernel may choose. */
   blocksProvided: number;
+  /** Bytes that the kernel had not let go at the deadline of `destroy`, and that stay its own. */
   leakedBytes: number;
+  /** Turns that ended with work left, so that timers and other handles had theirs. */
   budgetYields: number;
 }
 

@@ -4,22 +4,30 @@
  */
 import { channel } from 'node:diagnostics_channel';
 import { RitsuError, argumentValueError } from '../errors.js';
-import type { Backend, BackendKind, BackendMaker, BackendName, Counters, Features, Settle } from './backend.js';
+import type { Backend, BackendKind, BackendMaker, BackendName, Features, Settle } from './backend.js';
 import { NodeBackend } from './node.js';
 import { switchedOff } from './switches.js';
 import type { FeatureSwitch } from './switches.js';
 import { UringBackend } from './uring.js';
 
-export type { BackendKind, BackendMaker, BackendName, Counters };
+export type { BackendKind, BackendMaker, BackendName };
 
 /** What kept the ring away: the kernel, a sysctl, a seccomp filter, the memlock limit, or no binding for this system. */
 export type CauseKind = 'binding' | 'forced' | 'kernel' | 'memlock' | 'seccomp' | 'sysctl' | 'unknown';
 
+/** Which backend answers, and why. */
 export interface BackendInfo {
+  /** What answers. */
   readonly backend: BackendKind;
+  /** What it does; each by a trial, not by the kernel's version. */
   readonly features: Features;
   /** Why it is not the ring. */
-  readonly cause?: { readonly kind: CauseKind; readonly message: string };
+  readonly cause?: {
+    /** What kept it away. */
+    readonly kind: CauseKind;
+    /** In a sentence. */
+    readonly message: string;
+  };
   /** What would bring the ring. */
   readonly fix?: string;
 }

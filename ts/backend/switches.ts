@@ -16,10 +16,10 @@ export const NOTHING: Features = Object.freeze({
   nopInject: false,
 });
 
-const SWITCHES = ['multishot', 'bufferSelect', 'registeredBuffers', 'zeroCopy', 'deferTaskrun'] as const;
+const SWITCHES: readonly FeatureSwitch[] = ['multishot', 'bufferSelect', 'registeredBuffers', 'zeroCopy', 'deferTaskrun'];
 
 /** A feature of the ring that can be done without. */
-export type FeatureSwitch = (typeof SWITCHES)[number];
+export type FeatureSwitch = 'multishot' | 'bufferSelect' | 'registeredBuffers' | 'zeroCopy' | 'deferTaskrun';
 
 /** The features that the option or the environment wants off. Throws where one of them names what is no such feature. */
 export function switchedOff(disable: unknown): Readonly<Record<string, boolean>> {

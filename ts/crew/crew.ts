@@ -21,6 +21,7 @@ import { passageOf, staysAtHome } from './passage.js';
 import type { Passage } from './passage.js';
 import type { Order, Report, Task } from './wire.js';
 
+/** What `serve` accepts. */
 export interface ServeOptions {
   /** Where to listen. */
   readonly listen: Omit<TcpListenOptions, 'proactor' | 'signal' | 'timeout'>;
@@ -30,6 +31,7 @@ export interface ServeOptions {
   readonly data?: unknown;
   /** Milliseconds that a worker may take to finish what it has; 10,000 where not given. */
   readonly stopTimeout?: number | undefined;
+  /** The one that accepts; `Proactor.current()` where not given. */
   readonly proactor?: Proactor | undefined;
 }
 
@@ -83,7 +85,7 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
   #closed: Promise<void> | undefined = undefined;
   #restarting: Promise<void> = Promise.resolve();
 
-  /** Used by `serve`. */
+  /** @internal Used by `serve`. */
   constructor(file: string, options: ServeOptions, size: number) {
     super();
     this.#file = file;
@@ -124,11 +126,12 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
     return this.#closed;
   }
 
+  /** `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  /** Used by `serve`. */
+  /** @internal Used by `serve`. */
   async start(): Promise<this> {
     this.#listener = await listen({ ...this.#options.listen, proactor: this.#proactor });
     this.#address = this.#listener.address();

@@ -12,9 +12,11 @@ import type { Order, Report, Task } from './wire.js';
 export interface Station {
   /** Which of the crew's workers it is, from 0. */
   readonly index: number;
+  /** A copy of `data` of `serve`. */
   readonly data: unknown;
 }
 
+/** What a crew's file exports as `start`: called once in each worker. It returns when all that it began is finished. */
 export type Start = (connections: AsyncIterable<TcpStream>, station: Station) => Promise<void> | void;
 
 const { file, index, data, backend, port: home } = workerData as Task;

@@ -11,13 +11,20 @@ import type { Block } from './block.js';
 
 /** As Node's `dgram` says where a datagram came from. */
 export interface SenderAddress {
+  /** An IP address. */
   readonly address: string;
+  /** As Node names it. */
   readonly family: 'IPv4' | 'IPv6';
+  /** 1 to 65535. */
   readonly port: number;
 }
 
 const EMPTY = Buffer.alloc(0);
 
+/**
+ * What a read brought: memory of a pool that is yours until you release it, or your own memory, filled. `data` are the bytes. By
+ * `release()`, `using` or a write of it they leave you, and every view has length 0.
+ */
 export class Bytes {
   /** Undefined until it is asked for. */
   #data: Buffer | undefined = undefined;
@@ -34,10 +41,10 @@ export class Bytes {
   declare truncated: boolean;
   /** Of many reads in one (`readMany`): how many bytes each brought. */
   declare lengths: readonly number[] | undefined;
-  /** Called once when the memory leaves this object: for the lease tracer. */
+  /** @internal Called once when the memory leaves this object: for the lease tracer. */
   declare onReleased: (() => void) | undefined;
 
-  /** Used by the readers; a program gets its Bytes from a read. */
+  /** @internal Used by the readers; a program gets its Bytes from a read. */
   constructor(memory: ArrayBuffer | undefined, block: Block | undefined, offset: number, length: number) {
     this.#memory = memory;
     this.#block = block;
@@ -45,19 +52,19 @@ export class Bytes {
     this.#length = length;
   }
 
-  /** No bytes, and no memory. */
+  /** @internal No bytes, and no memory. */
   static empty(): Bytes {
     return new Bytes(undefined, undefined, 0, 0);
   }
 
-  /** Lend `length` bytes of a block, whose memory leaves the library for the holder of this object. */
+  /** @internal Lend `length` bytes of a block, whose memory leaves the library for the holder of this object. */
   static lend(block: Block, offset: number, length: number): Bytes {
     const memory = block.memory!;
     block.memory = undefined;
     return new Bytes(memory, block, offset, length);
   }
 
-  /** Bytes that were copied into memory of the caller's that cannot be moved. */
+  /** @internal Bytes that were copied into memory of the caller's that cannot be moved. */
   static copied(whole: Buffer, length: number): Bytes {
     const bytes = new Bytes(undefined, undefined, whole.byteOffset, length);
     bytes.copiedInto = whole;
@@ -69,11 +76,13 @@ export class Bytes {
     return this.#data ?? this.#show();
   }
 
+  /** How many bytes were read; 0 once released. */
   get length(): number {
     // A holder may have moved the memory away, by its view.
     return this.#data === undefined ? this.#length : this.#data.length;
   }
 
+  /** The memory has left this object. */
   get released(): boolean {
     return this.#released;
   }
@@ -99,6 +108,7 @@ export class Bytes {
     block.keeper?.keep(block, moved);
   }
 
+  /** `release()`. */
   [Symbol.dispose](): void {
     this.release();
   }
@@ -130,6 +140,7 @@ export class Bytes {
   }
 
   /**
+   * @internal
    * Move the memory into a write. Undefined when the memory is not that backend's: then the bytes are copied, and stay.
    */
   surrender(owner: object): { block: Block; offset: number; length: number } | undefined {

@@ -7,9 +7,16 @@ import type { Bytes } from './bytes.js';
 import { SizeClass } from './size-class.js';
 import type { Landing, PoolHost, ReadOperation, SizeClassOptions, SizeClassStats, WhenEmpty } from './size-class.js';
 
+/** The sizes and counts of a pool, and what it does when it is empty. */
 export interface BufferPoolOptions {
+  /** The blocks, by size. Where not given: 256 of 4 KiB, 64 of 16 KiB, 128 of 64 KiB, 16 of 256 KiB, 16 of 1 MiB. */
   readonly classes?: readonly SizeClassOptions[] | undefined;
+  /** Ask the system for huge pages (`MADV_HUGEPAGE`). True where not given. */
   readonly hugePages?: boolean | undefined;
+  /**
+   * What a read does that finds no block: `wait` for one (the default), `grow` outside the pool, or `fail` with
+   * `ERR_RITSU_POOL_EXHAUSTED`.
+   */
   readonly whenEmpty?: WhenEmpty | undefined;
 }
 
@@ -27,12 +34,13 @@ export const DEFAULT_CLASSES: readonly SizeClassOptions[] = [
 const POOL_BYTES_MAX = 2 ** 32;
 /** All memory of one allocator: size classes in one mapping. Made on first use; ends with its proactor. */
 export class BufferPool {
+  /** @internal */
   readonly classes: readonly SizeClass[];
   #registered = false;
-  /** The proactor it belongs to. */
+  /** @internal The proactor it belongs to. */
   readonly host: PoolHost;
 
-  /** Used by `Proactor.createPool`. */
+  /** @internal Used by `Proactor.createPool`. */
   constructor(host: PoolHost, options: BufferPoolOptions = {}) {
     checkOptions(options);
     this.host = host;
@@ -48,23 +56,23 @@ export class BufferPool {
     return this.classes.at(-1)!.length;
   }
 
-  /** What a read of it brings at most, where nobody says. */
+  /** @internal What a read of it brings at most, where nobody says. */
   get usual(): number {
     return Math.min(BLOCK_SIZE, this.largest);
   }
 
-  /** The class whose blocks are the smallest that hold `size` bytes. */
+  /** @internal The class whose blocks are the smallest that hold `size` bytes. */
   classFor(size: number): SizeClass {
     for (const sizeClass of this.classes) if (sizeClass.length >= size) return sizeClass;
     throw rangeError('blockSize', `<= ${this.largest}, the pool's largest block`, size);
   }
 
-  /** Like `take` of the fitting class; undefined when that has no block now, or none is as large. */
+  /** @internal Like `take` of the fitting class; undefined when that has no block now, or none is as large. */
   take(size: number): Block | undefined {
     return this.classes.find((sizeClass) => sizeClass.length >= size)?.take();
   }
 
-  /** Register memory with the ring for O_DIRECT, once; as much as the memlock budget allows. */
+  /** @internal Register memory with the ring for O_DIRECT, once; as much as the memlock budget allows. */
   register(): void {
     if (this.#registered || !this.host.backend.features.registeredBuffers) return;
     let bytes = this.host.backend.registerPool(this.classes.map((sizeClass) => sizeClass.layout));
@@ -77,7 +85,7 @@ export class BufferPool {
     }
   }
 
-  /** Take back blocks whose ArrayBuffers were collected. */
+  /** @internal Take back blocks whose ArrayBuffers were collected. */
   recover(ids: readonly number[]): void {
     for (const id of ids) {
       const owner = this.classes.find(({ layout }) => id >= layout.first && id < layout.first + layout.count);
@@ -85,10 +93,12 @@ export class BufferPool {
     }
   }
 
+  /** @internal */
   refuse(failure: () => Error, descriptor: number | undefined): void {
     for (const sizeClass of this.classes) sizeClass.refuse(failure, descriptor);
   }
 
+  /** How many blocks there are, and who has them, for each size class. */
   stats(): SizeClassStats[] {
     return this.classes.map((sizeClass) => sizeClass.stats());
   }
@@ -99,6 +109,7 @@ export class PoolLanding implements Landing {
   readonly length: number;
   readonly #class: Landing;
 
+  /** @internal */
   constructor(host: PoolHost, pool: BufferPool, length: number) {
     if (pool.host !== host) throw argumentValueError('pool', "must be of the file's proactor", pool);
     this.length = length;

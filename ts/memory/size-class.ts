@@ -52,14 +52,19 @@ export interface Landing {
 /** What a class does when a read finds it empty: wait for a block, take memory outside the pool, or fail. */
 export type WhenEmpty = 'wait' | 'grow' | 'fail';
 
+/** Blocks of one size. */
 export interface SizeClassOptions {
   /** Bytes of one block: a power of two, at least 4096. */
   readonly size: number;
+  /** How many. */
   readonly count: number;
 }
 
+/** One size class, now. */
 export interface SizeClassStats {
+  /** Bytes of one block. */
   readonly size: number;
+  /** Blocks that there are. */
   readonly count: number;
   /** Ready for a read: free, or provided and not promised to one. */
   readonly available: number;

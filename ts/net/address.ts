@@ -10,8 +10,11 @@ import { interfaceIndex } from '../backend/system.js';
 
 /** Where a TCP or UDP socket is, as Node's `address()` says it. */
 export interface InternetAddress {
+  /** An IP address. */
   readonly address: string;
+  /** As Node names it. */
   readonly family: 'IPv4' | 'IPv6';
+  /** 1 to 65535. */
   readonly port: number;
 }
 

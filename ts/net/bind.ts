@@ -29,9 +29,19 @@ export interface BindOptions extends CancelOptions, Pick<LookupOptions, 'lookup'
   /** Leave IPv4 alone when bound to an IPv6 address. */
   readonly ipv6Only?: boolean | undefined;
   /** Connect to this peer: `send` needs no address then, and only the peer's datagrams are received. */
-  readonly peer?: { readonly port: number | string; readonly host?: string | undefined } | undefined;
+  readonly peer?:
+    | {
+        /** 1 to 65535, or a text of it. */
+        readonly port: number | string;
+        /** A name or an address; this machine where not given. */
+        readonly host?: string | undefined;
+      }
+    | undefined;
+  /** Bytes of the system's receive buffer. */
   readonly recvBufferSize?: number | undefined;
+  /** Bytes of the system's send buffer. */
   readonly sendBufferSize?: number | undefined;
+  /** Whose socket it is; that of `Proactor.current()` where not given. */
   readonly proactor?: Proactor | undefined;
 }
 

@@ -21,6 +21,7 @@ import { TcpStream } from './tcp.js';
 import { UnixStream } from './unix.js';
 
 export interface TcpConnectOptions extends CancelOptions, LookupOptions, Keeping {
+  /** 1 to 65535, or a text of it. */
   readonly port: number | string;
   /** A name or an address; `localhost` where not given. */
   readonly host?: string | undefined;
@@ -30,12 +31,14 @@ export interface TcpConnectOptions extends CancelOptions, LookupOptions, Keeping
   readonly localPort?: number | undefined;
   /** Milliseconds after which the next address of a name is tried, too; 250 where not given, as in Node. */
   readonly autoSelectFamilyAttemptTimeout?: number | undefined;
+  /** Whose connection it is; that of `Proactor.current()` where not given. */
   readonly proactor?: Proactor | undefined;
 }
 
 export interface UnixConnectOptions extends CancelOptions {
   /** The path of the socket; with a leading NUL an abstract name. */
   readonly path: string;
+  /** Whose connection it is; that of `Proactor.current()` where not given. */
   readonly proactor?: Proactor | undefined;
 }
 

@@ -22,7 +22,8 @@ import type { SenderAddress } from '../memory/bytes.js';
 import type { Landing } from '../memory/size-class.js';
 import { ECANCELED, Failure, NONE, Opcode, Operation, UNREF } from '../op.js';
 import type { Completion } from '../op.js';
-import type { Proactor, Resident } from '../proactor.js';
+import type { Resident } from '../inflight.js';
+import type { Proactor } from '../proactor.js';
 import { closeDescriptor, isBeingClosed } from '../unclosed.js';
 import type { Unclosed } from '../unclosed.js';
 import { decodeInternet } from './address.js';
@@ -64,7 +65,7 @@ export class DatagramRead extends Operation<Bytes | null> {
     if (!queue.keepsAlive) this.options = UNREF;
   }
 
-  /** It has its memory. */
+  /** @internal It has its memory. */
   override launch(host: Proactor): void {
     if (!this.queue.answer(this)) super.launch(host);
   }

@@ -21,7 +21,9 @@ export type DatagramData = Writable | readonly Writable[];
 
 /** A datagram of `sendMany`. */
 export interface Datagram {
+  /** What to send: one datagram. */
   readonly data: DatagramData;
+  /** Of the peer. */
   readonly port?: number | string | undefined;
   /** A name or an address; this machine where not given. */
   readonly address?: string | undefined;

@@ -25,6 +25,7 @@ import type { Opened, Target } from './opened.js';
 import { TcpStream } from './tcp.js';
 import { UnixStream } from './unix.js';
 
+/** Where to listen on TCP, and how. */
 export interface TcpListenOptions extends CancelOptions, Keeping {
   /** 0, or not given: one that is free. */
   readonly port?: number | string | undefined;
@@ -38,15 +39,19 @@ export interface TcpListenOptions extends CancelOptions, Keeping {
   readonly reusePort?: boolean | undefined;
   /** Accepted as in Node, and without effect: a listener is never shared with other workers of a cluster. */
   readonly exclusive?: boolean | undefined;
+  /** Whose listener it is; that of `Proactor.current()` where not given. */
   readonly proactor?: Proactor | undefined;
 }
 
+/** Where to listen on a Unix socket. */
 export interface UnixListenOptions extends CancelOptions {
   /** The path of the socket; with a leading NUL an abstract name. */
   readonly path: string;
+  /** Connections that the system keeps until they are accepted; 511 where not given, as in Node. */
   readonly backlog?: number | undefined;
   /** Without effect, as for TCP. */
   readonly exclusive?: boolean | undefined;
+  /** Whose listener it is; that of `Proactor.current()` where not given. */
   readonly proactor?: Proactor | undefined;
 }
 
@@ -59,11 +64,13 @@ const EACCES = -13;
 export abstract class Listener<S extends Stream> implements AsyncIterable<S>, AsyncDisposable {
   readonly #acceptor: Acceptor;
 
+  /** @internal */
   constructor(acceptor: Acceptor) {
     this.#acceptor = acceptor;
     closeWhenCollected(this, acceptor);
   }
 
+  /** @internal */
   protected abstract make(proactor: Proactor, connection: Opened): S;
 
   /** The system's number of the socket; -1 once closed. The listener owns it: do not close it. */
@@ -71,6 +78,7 @@ export abstract class Listener<S extends Stream> implements AsyncIterable<S>, As
     return this.closed ? -1 : this.#acceptor.fd;
   }
 
+  /** Whether it is closed, or being closed. */
   get closed(): boolean {
     return this.#acceptor.closed;
   }
@@ -119,21 +127,24 @@ export abstract class Listener<S extends Stream> implements AsyncIterable<S>, As
     return this;
   }
 
+  /** Accepting does not keep the process alive. */
   unref(): this {
     this.#acceptor.keepAlive(false);
     return this;
   }
 
+  /** `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 }
 
+/** Accepts TCP connections. Made by `listen`. */
 export class TcpListener extends Listener<TcpStream> {
   readonly #address: InternetAddress;
   readonly #keeping: Keeping;
 
-  /** Used by `listen`. */
+  /** @internal Used by `listen`. */
   constructor(acceptor: Acceptor, address: InternetAddress, keeping: Keeping) {
     super(acceptor);
     this.#address = address;
@@ -145,15 +156,17 @@ export class TcpListener extends Listener<TcpStream> {
     return this.#address;
   }
 
+  /** @internal */
   protected override make(proactor: Proactor, { descriptor, fd }: Opened): TcpStream {
     return new TcpStream(proactor, descriptor, fd).keep(this.#keeping);
   }
 }
 
+/** Accepts connections on a Unix socket. Made by `listen`. */
 export class UnixListener extends Listener<UnixStream> {
   readonly #path: string;
 
-  /** Used by `listen`. */
+  /** @internal Used by `listen`. */
   constructor(acceptor: Acceptor, path: string) {
     super(acceptor);
     this.#path = path;
@@ -164,6 +177,7 @@ export class UnixListener extends Listener<UnixStream> {
     return this.#path;
   }
 
+  /** @internal */
   protected override make(proactor: Proactor, { descriptor, fd }: Opened): UnixStream {
     return new UnixStream(proactor, descriptor, fd);
   }

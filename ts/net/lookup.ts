@@ -8,8 +8,11 @@ import { argumentTypeError, argumentValueError } from '../errors.js';
 import { versionOf } from './address.js';
 import { invalidAddress } from './arguments.js';
 
+/** What a name stands for. */
 export interface LookupAddress {
+  /** An IP address. */
   readonly address: string;
+  /** 4 or 6. */
   readonly family: number;
 }
 

@@ -11,12 +11,13 @@ import type { OptionTarget } from './options.js';
 /** Seconds of linger that the system can be told (it counts in ticks). */
 const LINGER_MAX_SECONDS = 32_767;
 
+/** A TCP connection: a `Stream` with addresses and options. Made by `connect` and by a `TcpListener`. */
 export class TcpStream extends Stream {
   // Most connections are never asked: they stand on the prototype until one is.
   declare private remote: InternetAddress | undefined;
   declare private local: InternetAddress | undefined;
 
-  /** Used by `connect` and `TcpListener`. */
+  /** @internal Used by `connect` and `TcpListener`. */
   constructor(proactor: Proactor, descriptor: number, fd: number) {
     super(proactor, descriptor, fd, 'tcp');
   }
@@ -26,22 +27,27 @@ export class TcpStream extends Stream {
     return this.#remoteEnd()?.address;
   }
 
+  /** The peer's port. */
   get remotePort(): number | undefined {
     return this.#remoteEnd()?.port;
   }
 
+  /** The family of the peer's address. */
   get remoteFamily(): 'IPv4' | 'IPv6' | undefined {
     return this.#remoteEnd()?.family;
   }
 
+  /** Our address; undefined when it is not connected any more and was never asked. */
   get localAddress(): string | undefined {
     return this.#localEnd()?.address;
   }
 
+  /** Our port. */
   get localPort(): number | undefined {
     return this.#localEnd()?.port;
   }
 
+  /** The family of our address. */
   get localFamily(): 'IPv4' | 'IPv6' | undefined {
     return this.#localEnd()?.family;
   }
@@ -119,7 +125,7 @@ export class TcpStream extends Stream {
     await this.destroy();
   }
 
-  /** Used by `connect` and `TcpListener`: options that a connection begins with. As in Node, one that fails is not told. */
+  /** @internal Used by `connect` and `TcpListener`: options that a connection begins with. As in Node, one that fails is not told. */
   keep({ noDelay, keepAlive, keepAliveInitialDelay }: Keeping): this {
     const { backend } = this.proactor;
     if (noDelay) backend.setOption(this.descriptor, SocketOption.NO_DELAY, 1);

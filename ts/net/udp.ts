@@ -30,13 +30,17 @@ const BATCH_MAX = 1024;
 const BATCH = 64;
 const EINVAL = -22;
 
+/**
+ * A UDP socket, with the words of `node:dgram`: read in any of the three styles, a datagram for each read; `receiveMany` takes what is
+ * there. Made by `bind`.
+ */
 export class UdpSocket implements AsyncDisposable {
   readonly #proactor: Proactor;
   readonly #queue: DatagramQueue;
   readonly #source: DatagramSource;
   readonly #sender: DatagramSender;
 
-  /** Used by `bind`. */
+  /** @internal Used by `bind`. */
   constructor(proactor: Proactor, socket: Opened, lookup: LookupPlan, connected: boolean) {
     this.#proactor = proactor;
     this.#queue = new DatagramQueue(proactor, socket);
@@ -50,6 +54,7 @@ export class UdpSocket implements AsyncDisposable {
     return this.closed ? -1 : this.#queue.fd;
   }
 
+  /** Whether it is closed, or being closed. */
   get closed(): boolean {
     return this.#queue.closed;
   }
@@ -153,14 +158,17 @@ export class UdpSocket implements AsyncDisposable {
     return this.#member(true, group, over, 'addMembership');
   }
 
+  /** Receive no more what is sent to the group. */
   dropMembership(group: string, over?: string): this {
     return this.#member(false, group, over, 'dropMembership');
   }
 
+  /** Bytes of the system's receive buffer. */
   getRecvBufferSize(): number {
     return getOption(this.#target, SocketOption.RECEIVE_BUFFER, 'uv_recv_buffer_size');
   }
 
+  /** Bytes of the system's send buffer. */
   getSendBufferSize(): number {
     return getOption(this.#target, SocketOption.SEND_BUFFER, 'uv_send_buffer_size');
   }
@@ -193,11 +201,13 @@ export class UdpSocket implements AsyncDisposable {
     return this;
   }
 
+  /** Reads that begin from here on do not keep the process alive. */
   unref(): this {
     this.#queue.keepsAlive = false;
     return this;
   }
 
+  /** `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

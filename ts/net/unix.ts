@@ -6,7 +6,7 @@ import { SocketOption, addressOf, getOption, setBufferSize } from './options.js'
 import type { OptionTarget } from './options.js';
 
 export class UnixStream extends Stream {
-  /** Used by `connect` and `UnixListener`. */
+  /** @internal Used by `connect` and `UnixListener`. */
   constructor(proactor: Proactor, descriptor: number, fd: number) {
     super(proactor, descriptor, fd, 'unix');
   }

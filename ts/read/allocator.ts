@@ -22,6 +22,7 @@ import type { AsyncRead, Plan } from './read.js';
 import type { ReadOptions, ReadSource } from './source.js';
 import type { Deferred } from '../deferred.js';
 
+/** How a resource is read in style 1. */
 export interface AllocatorOptions {
   /** The most bytes of one read; 65536, or the largest block of the pool, where not given. */
   readonly blockSize?: number | undefined;
@@ -48,6 +49,7 @@ export interface AllocatorOptions {
   readonly raceSafe?: boolean | undefined;
 }
 
+/** Style 1: the kernel picks the buffer, you borrow it. Made by `allocator()` of a file, stream or socket. */
 export class AllocatorReader implements AsyncRead {
   readonly #source: ReadSource;
   readonly #allocator: BufferPool | Allocator;
@@ -59,7 +61,7 @@ export class AllocatorReader implements AsyncRead {
   readonly #raceSafe: RaceSafeReads | undefined;
   #closed = false;
 
-  /** Used by resources: `file.allocator()`. */
+  /** @internal Used by resources: `file.allocator()`. */
   constructor(source: ReadSource, options: AllocatorOptions = {}) {
     checkOptions(options);
     const { pool } = source.host;
@@ -74,6 +76,7 @@ export class AllocatorReader implements AsyncRead {
     this.#raceSafe = raceSafe === true ? new RaceSafeReads(source, this.#landing) : undefined;
   }
 
+  /** Which one it is. */
   get style(): 'allocator' {
     return 'allocator';
   }
@@ -120,6 +123,7 @@ export class AllocatorReader implements AsyncRead {
     return this.read(options);
   }
 
+  /** The bytes from here to the end. Each is released when the loop goes on, so copy what you keep. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Bytes> {
     this.#plan(undefined);
     if (this.#raceSafe !== undefined) return new ChunkIterator(() => this.read());
@@ -135,6 +139,7 @@ export class AllocatorReader implements AsyncRead {
     this.#raceSafe?.close();
   }
 
+  /** `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

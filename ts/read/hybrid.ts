@@ -16,23 +16,26 @@ import { ChunkIterator } from './read.js';
 import type { AsyncRead } from './read.js';
 import type { ReadOptions, ReadSource } from './source.js';
 
+/** How a resource is read in style 3. */
 export interface HybridOptions {
   /** What `pull` and iteration read into; `pooled()` where not given. */
   readonly into?: IoBuffer | undefined;
 }
 
+/** Style 3: one call, the buffer decides. Made by `hybrid()` of a file, stream or socket. */
 export class HybridReader implements AsyncRead {
   readonly #source: ReadSource;
   #into: IoBuffer | undefined;
   #closed = false;
 
-  /** Used by resources: `file.hybrid()`. */
+  /** @internal Used by resources: `file.hybrid()`. */
   constructor(source: ReadSource, options: HybridOptions = {}) {
     checkOptions(options);
     this.#source = source;
     this.#into = options.into;
   }
 
+  /** Which one it is. */
   get style(): 'hybrid' {
     return 'hybrid';
   }
@@ -79,6 +82,7 @@ export class HybridReader implements AsyncRead {
     return this.read(this.#into, options);
   }
 
+  /** The bytes from here to the end. Each is released when the loop goes on, so copy what you keep. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Bytes> {
     return new ChunkIterator(() => this.pull());
   }
@@ -87,6 +91,7 @@ export class HybridReader implements AsyncRead {
     this.#closed = true;
   }
 
+  /** `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -8,6 +8,7 @@ import type { Bytes } from '../memory/bytes.js';
 import { argumentTypeError, checkPosition } from '../errors.js';
 import type { ReadOptions } from './source.js';
 
+/** The three ways to read. */
 export type Style = 'allocator' | 'submit' | 'hybrid';
 
 /**
@@ -19,6 +20,7 @@ export type Style = 'allocator' | 'submit' | 'hybrid';
  * }
  */
 export interface AsyncRead extends AsyncIterable<Bytes>, AsyncDisposable {
+  /** Which one it is. */
   readonly style: Style;
   /** The next chunk, or null at the end. The caller releases it. */
   pull(options?: ReadOptions): Promise<Bytes | null>;

@@ -17,17 +17,20 @@ import { ChunkIterator } from './read.js';
 import type { AsyncRead } from './read.js';
 import type { ReadOptions, ReadSource } from './source.js';
 
+/** What `submit` accepts. */
 export interface SubmitOptions extends ReadOptions {
   /** At most so many bytes; the buffer's length where not given. */
   readonly length?: number | undefined;
 }
 
+/** How a resource is read in style 2. */
 export interface SubmitterOptions {
   /** Bytes of the buffer that `pull` and iteration use; 65536 where not given. */
   readonly blockSize?: number | undefined;
 }
 
-export class SubmitReader implements AsyncRead, Keeper {
+/** Style 2: your buffer goes to the kernel and comes back. Made by `submitter()` of a file, stream or socket. */
+export class SubmitReader implements AsyncRead {
   readonly #source: ReadSource;
   readonly #size: number;
   readonly #submitted = new Fifo<Deferred<Bytes | null>>();
@@ -35,13 +38,14 @@ export class SubmitReader implements AsyncRead, Keeper {
   readonly #spare: Buffer[] = [];
   #closed = false;
 
-  /** Used by resources: `file.submitter()`. */
+  /** @internal Used by resources: `file.submitter()`. */
   constructor(source: ReadSource, options: SubmitterOptions = {}) {
     checkOptions(options);
     this.#source = source;
     this.#size = checkInteger('blockSize', options.blockSize ?? 65_536, 1, LENGTH_MAX);
   }
 
+  /** Which one it is. */
   get style(): 'submit' {
     return 'submit';
   }
@@ -103,6 +107,7 @@ export class SubmitReader implements AsyncRead, Keeper {
     return null;
   }
 
+  /** The bytes from here to the end, in buffers of the reader's. Each is used again when the loop goes on, so copy what you keep. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Bytes> {
     return new ChunkIterator(() => this.pull());
   }
@@ -114,11 +119,12 @@ export class SubmitReader implements AsyncRead, Keeper {
     this.#spare.length = 0;
   }
 
+  /** `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  /** A buffer of the reader's own came back. */
+  /** @internal A buffer of the reader's own came back. */
   keep(block: Block, memory: ArrayBuffer | undefined): void {
     if (memory === undefined || this.#closed) return;
     stamp(memory, block);

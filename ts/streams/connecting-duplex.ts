@@ -19,7 +19,7 @@ export class ConnectingDuplex extends StreamDuplex {
   /** Node waits for this call before it reads, writes, or destroys. */
   #constructed: Callback | undefined = undefined;
 
-  /** Used by `toDuplex`. */
+  /** @internal Used by `toDuplex`. */
   constructor(make: Connect, options: DuplexOptions) {
     super(undefined, { allowHalfOpen: false, ...options });
     this.#connect = make;
@@ -46,6 +46,7 @@ export class ConnectingDuplex extends StreamDuplex {
     return this;
   }
 
+  /** @internal */
   override _construct(done: Callback): void {
     this.#constructed = done;
     if (this.destroyed || !this.pending) this.#go();

@@ -6,6 +6,7 @@ import type { AsyncWrite } from '../write.js';
 import { Inflow, Outflow, isReader, isWriter, report } from './flow.js';
 import type { Callback } from './flow.js';
 
+/** What `toReadable` and `toWritable` accept. */
 export interface HalfOptions {
   /** Bytes that Node's stream keeps before it says that it has enough; Node's own default where not given. */
   readonly highWaterMark?: number | undefined;

@@ -1,6 +1,6 @@
 /**
  * ritsu/streams: readers, writers and streams as what Node's modules and the web know.
- * @module
+ * @module ritsu/streams
  */
 export { toDuplex } from './duplex.js';
 export type { Connect, ConnectingDuplex } from './connecting-duplex.js';
@@ -8,4 +8,4 @@ export type { DuplexOptions, StreamDuplex } from './stream-duplex.js';
 export { toReadable, toWritable } from './halves.js';
 export type { HalfOptions } from './halves.js';
 export { toWeb } from './web.js';
-export type { WebPair } from './web.js';
+export type { TwoWay, WebPair } from './web.js';

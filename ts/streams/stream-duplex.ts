@@ -9,6 +9,7 @@ import { Inflow, Outflow, report } from './flow.js';
 import type { Callback } from './flow.js';
 import { argumentTypeError, checkInteger } from '../errors.js';
 
+/** What `toDuplex` accepts. */
 export interface DuplexOptions {
   /** Bytes that Node's stream keeps in each direction before it says that it has enough. */
   readonly highWaterMark?: number | undefined;
@@ -30,18 +31,22 @@ interface Live {
   readonly outflow: Outflow;
 }
 
+/** A stream as a `Duplex` with what Node expects of a `net.Socket`. Made by `toDuplex`. */
 export class StreamDuplex extends Duplex {
   #live: Live | undefined = undefined;
   /** What was asked of the stream before there was one. */
   readonly #wishes: ((stream: Stream) => void)[] = [];
   #timer: NodeJS.Timeout | undefined = undefined;
+  /** Bytes that came. */
   bytesRead = 0;
+  /** Bytes that went. */
   bytesWritten = 0;
   /** Milliseconds of silence before 'timeout'; 0 for never. */
   timeout = 0;
+  /** It knows where to connect to, and is not connected yet. */
   connecting = false;
 
-  /** Used by `toDuplex`. */
+  /** @internal Used by `toDuplex`. */
   constructor(stream: Stream | undefined, { highWaterMark, allowHalfOpen = true }: DuplexOptions) {
     super({ highWaterMark, allowHalfOpen });
     if (stream !== undefined) this.attach(stream);
@@ -52,30 +57,37 @@ export class StreamDuplex extends Duplex {
     return this.#live === undefined;
   }
 
+  /** The peer's address, or path. */
   get remoteAddress(): string | undefined {
     return this.#tcp?.remoteAddress;
   }
 
+  /** The peer's port. */
   get remotePort(): number | undefined {
     return this.#tcp?.remotePort;
   }
 
+  /** The family of the peer's address. */
   get remoteFamily(): string | undefined {
     return this.#tcp?.remoteFamily;
   }
 
+  /** Our address, or path. */
   get localAddress(): string | undefined {
     return this.#tcp?.localAddress;
   }
 
+  /** Our port. */
   get localPort(): number | undefined {
     return this.#tcp?.localPort;
   }
 
+  /** The family of our address. */
   get localFamily(): string | undefined {
     return this.#tcp?.localFamily;
   }
 
+  /** As of `net.Socket`. */
   get readyState(): 'opening' | 'open' | 'readOnly' | 'writeOnly' | 'closed' {
     if (this.connecting) return 'opening';
     if (this.readable && this.writable) return 'open';
@@ -83,6 +95,7 @@ export class StreamDuplex extends Duplex {
     return this.writable ? 'writeOnly' : 'closed';
   }
 
+  /** Our end, as `net.Socket` gives it. */
   address(): object {
     return this.#tcp?.address() ?? {};
   }
@@ -100,12 +113,14 @@ export class StreamDuplex extends Duplex {
     return this;
   }
 
+  /** Send small writes at once; without effect on what is no TCP connection. */
   setNoDelay(on?: boolean): this {
     return this.#ask((stream) => {
       if (!stream.closed && stream instanceof TcpStream) stream.setNoDelay(on);
     });
   }
 
+  /** Ask a silent peer whether it is there; without effect on what is no TCP connection. */
   setKeepAlive(on?: boolean, initialDelay = 0): this {
     checkInteger('initialDelay', initialDelay, 0, 2 ** 31 - 1);
     return this.#ask((stream) => {
@@ -113,10 +128,12 @@ export class StreamDuplex extends Duplex {
     });
   }
 
+  /** It keeps the process alive (the default). */
   ref(): this {
     return this.#ask((stream) => stream.ref());
   }
 
+  /** It does not keep the process alive. */
   unref(): this {
     return this.#ask((stream) => stream.unref());
   }
@@ -135,6 +152,7 @@ export class StreamDuplex extends Duplex {
     return this.destroy();
   }
 
+  /** @internal */
   override push(chunk: Buffer | null): boolean {
     this.#timer?.refresh();
     this.bytesRead += chunk?.length ?? 0;
@@ -142,24 +160,29 @@ export class StreamDuplex extends Duplex {
     return super.push(chunk);
   }
 
+  /** @internal */
   override _read(): void {
     this.#there.inflow.pull();
   }
 
+  /** @internal */
   override _write(chunk: Buffer, _encoding: string, done: Callback): void {
     this.#wrote(chunk.length);
     this.#there.outflow.write(chunk, done);
   }
 
+  /** @internal */
   override _writev(chunks: { chunk: Buffer }[], done: Callback): void {
     for (const { chunk } of chunks) this.#wrote(chunk.length);
     this.#there.outflow.writeMany(chunks.map(({ chunk }) => chunk), done);
   }
 
+  /** @internal */
   override _final(done: Callback): void {
     this.#there.outflow.end((error) => done(isGone(error) ? null : error));
   }
 
+  /** @internal */
   override _destroy(error: Error | null, done: Callback): void {
     clearTimeout(this.#timer);
     if (this.#live === undefined) return done(error); // it was never connected
@@ -168,7 +191,7 @@ export class StreamDuplex extends Duplex {
     report(stream.destroy(), error, done);
   }
 
-  /** The stream is there from now on. */
+  /** @internal The stream is there from now on. */
   protected attach(stream: Stream): void {
     this.#live = { stream, inflow: new Inflow(stream.allocator(), this), outflow: new Outflow(stream.writer()) };
     for (const wish of this.#wishes.splice(0)) wish(stream);

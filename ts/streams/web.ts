@@ -15,17 +15,25 @@ import type { HybridReader } from '../read/hybrid.js';
 
 /** The two directions of a stream. */
 export interface WebPair {
+  /** The bytes that come: a byte stream, whose reader may bring its own memory (BYOB). */
   readonly readable: ReadableStream<Uint8Array>;
+  /** The bytes that go. */
   readonly writable: WritableStream<Uint8Array | string>;
 }
 
-/** What has both directions: a connection, a pipe. */
-interface Both {
+/** What is read and written: a `Stream`, and what has its readers and writers. */
+export interface TwoWay {
+  /** As of a `Stream`, here and below. */
   allocator(): AllocatorReader;
+  /** Reads into what the web stream's reader brings. */
   hybrid(): HybridReader;
+  /** Writes what comes. */
   writer(): AsyncWrite;
+  /** Nothing more comes. */
   shutdown(): Promise<void>;
+  /** Both directions have ended. */
   close(): Promise<void>;
+  /** One was aborted or cancelled. */
   destroy(): Promise<void>;
 }
 
@@ -43,8 +51,8 @@ interface Owner {
  */
 export function toWeb(reader: AsyncRead): ReadableStream<Uint8Array>;
 export function toWeb(writer: AsyncWrite): WritableStream<Uint8Array | string>;
-export function toWeb(stream: Both): WebPair;
-export function toWeb(source: AsyncRead | AsyncWrite | Both): ReadableStream<Uint8Array> | WritableStream<Uint8Array | string> | WebPair {
+export function toWeb(stream: TwoWay): WebPair;
+export function toWeb(source: AsyncRead | AsyncWrite | TwoWay): ReadableStream<Uint8Array> | WritableStream<Uint8Array | string> | WebPair {
   if (source instanceof Stream) return pairOf(source);
   if (isReader(source)) return readableOf(source);
   if (isWriter(source)) return writableOf(source);
@@ -52,7 +60,7 @@ export function toWeb(source: AsyncRead | AsyncWrite | Both): ReadableStream<Uin
 }
 
 /** The two own the connection together: it is closed when both have ended, or one was given up. */
-function pairOf(stream: Both): WebPair {
+function pairOf(stream: TwoWay): WebPair {
   let open = 2;
   const owner: Owner = {
     ended: () => ((open -= 1) === 0 ? stream.close() : undefined),

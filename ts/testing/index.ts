@@ -17,7 +17,7 @@
  * moved away while the kernel has it are a `SimulationError` that carries the seed.
  *
  * Nothing here reads the clock, or randomness, but for a fresh seed: the same program and seed give the same trace.
- * @module
+ * @module ritsu/testing
  */
 export type { SimulatedClock } from './clock.js';
 export { NO_FAULTS } from './faults.js';

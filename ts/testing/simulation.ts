@@ -11,6 +11,7 @@ import { SimulatedRing } from './ring.js';
 import { freshSeed } from './random.js';
 import { Trace } from './trace.js';
 
+/** What `simulate` accepts. */
 export interface SimulationOptions extends Pick<ProactorOptions, 'fence' | 'inFlightMax' | 'pool' | 'streamPool' | 'traceLeases'> {
   /** What decides; where not given the environment's `RITSU_SEED`, else a new one. */
   readonly seed?: number | string | undefined;
@@ -22,6 +23,7 @@ export interface SimulationOptions extends Pick<ProactorOptions, 'fence' | 'inFl
   readonly pace?: 'automatic' | 'manual' | undefined;
   /** Bytes that a socket keeps for its peer, and what it keeps that was not received; 64 KiB each where not given. */
   readonly sendBuffer?: number | undefined;
+  /** See `sendBuffer`. */
   readonly receiveBuffer?: number | undefined;
 }
 
@@ -31,16 +33,18 @@ const IN_FLIGHT_MAX = 65_536;
 const QUIET_TURNS = 4;
 const { setImmediate } = globalThis;
 
+/** A simulated ring, with its seed, its time and its trace. Made by `simulate`. */
 export class Simulation implements AsyncDisposable {
   /** A proactor like any other: give it to `open`, `connect`, `listen`, `sleep`. */
   readonly proactor: Proactor;
   /** What repeats this simulation: `RITSU_SEED` in the environment, or `simulate({ seed })`. */
   readonly seed: string;
+  /** Its time, under control. */
   readonly clock: SimulatedClock;
   readonly #trace: Trace;
   #ring: SimulatedRing | undefined = undefined;
 
-  /** Used by `simulate`. */
+  /** @internal Used by `simulate`. */
   constructor(options: SimulationOptions) {
     this.seed = seedOf(options.seed);
     const isVirtual = choose('time', options.time, 'virtual', 'system');
@@ -96,6 +100,7 @@ export class Simulation implements AsyncDisposable {
     if (wrong.length > 0) this.#trace.broken(`left at the end: ${wrong.map(([name, count]) => `${name} ${count}`).join(', ')}`);
   }
 
+  /** `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

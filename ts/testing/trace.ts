@@ -9,7 +9,9 @@ const TAIL = 20;
 
 /** The library broke a rule of the ring. The seed repeats it. */
 export class SimulationError extends Error {
+  /** For people. */
   override readonly name = 'SimulationError';
+  /** What repeats the simulation. */
   readonly seed: string;
 
   constructor(message: string, seed: string, tail: readonly string[]) {
