@@ -200,6 +200,16 @@ for (const how of ['close', 'destroy'] as const) {
   });
 }
 
+onEachAlone('destroy: its deadline is nothing to a proactor that has ended before', {}, async (t, proactor) => {
+  const sleeping = t.throwsAsync(sleep(60_000, { proactor }), { code: 'ERR_RITSU_CLOSED' });
+  const destroyed = [proactor.destroy({ deadline: 1 }), proactor.destroy({ deadline: 1 })];
+  const until = performance.now() + 20;
+  while (performance.now() < until); // both deadlines pass before anything ends
+  await Promise.all(destroyed); // an error of the second would be nobody's
+  await sleeping;
+  await pause(10);
+});
+
 onEachAlone('destroy with a wrong deadline is refused', {}, async (t, proactor) => {
   await t.throwsAsync(proactor.destroy({ deadline: -1 }), { code: 'ERR_OUT_OF_RANGE' });
   await t.throwsAsync(proactor.destroy({ deadline: Number.NaN }), { code: 'ERR_OUT_OF_RANGE' });

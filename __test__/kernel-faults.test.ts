@@ -34,6 +34,8 @@ interface Chances {
   readonly enter?: number;
   readonly register?: number;
   readonly setup?: number;
+  /** After so many enters all others fail. */
+  readonly enters?: number;
 }
 
 interface Injected {
@@ -44,9 +46,9 @@ interface Injected {
   readonly setups: number;
 }
 
-function faulty(seed: number, { enter = 0, register = 0, setup = 0 }: Chances): Record<string, string> {
+function faulty(seed: number, { enter = 0, register = 0, setup = 0, enters = 0 }: Chances): Record<string, string> {
   const preload = [process.env['LD_PRELOAD'], library].filter(Boolean).join(' ');
-  return { LD_PRELOAD: preload, RITSU_FAULTS: [seed, enter, register, setup].join(' '), RITSU_BACKEND: 'uring' };
+  return { LD_PRELOAD: preload, RITSU_FAULTS: [seed, enter, register, setup, enters].join(' '), RITSU_BACKEND: 'uring' };
 }
 
 type Seeded = (t: ExecutionContext, run: (program: string, args: readonly (string | number)[], options?: ChildOptions) => Promise<Report & Injected>) => Promise<void>;
@@ -120,3 +122,11 @@ faultTest('registrations and set-ups fail at random: a ring that does less, or t
   t.true(warnings.every(({ code }) => code === 'RITSU_FALLBACK') && warnings.length <= 1, JSON.stringify(warnings));
   if (said['backend'] === 'node') t.is(warnings.length, 1);
 });
+
+for (const proactors of [1, 3]) {
+  // Red when a sibling that waits for its timer is nudged (`nudge` of crates/ritsu-napi/src/bridge/pump.rs).
+  faultTest(`nothing spins while every enter is refused: ${proactors} proactors of one thread`, 1, () => ({ enters: 200 }), async (t, run) => {
+    const { turns, milliseconds } = await run('refused', [proactors, 200]);
+    t.true(Number(turns) < 5 * proactors * Number(milliseconds), `${String(turns)} turns of the loop in ${String(milliseconds)} ms`);
+  });
+}

@@ -178,3 +178,10 @@ ringTest('20 workers at a time, started and ended at random under load', async (
   t.true(Number(submitted) > total && Number(asked) > total / 2, `${String(asked)} handles, ${String(submitted)} operations`);
   t.log(`${String(asked)} handles, ${String(submitted)} operations of other threads`);
 });
+
+// Seen red: who looked whether all is well had done so before the continuation, and was not told again; the second deadline threw.
+ringTest('a ring that breaks in a call from a continuation is the end of its operations, and they are told', async (t) => {
+  const ended = await runProgram('broken-ring', [], { timeoutMs: 15_000 });
+  endedWith(t, ended, 0);
+  t.deepEqual(reported(ended), { thrown: 'ERR_RITSU_PANIC', failed: ['ERR_RITSU_CLOSED', 'ERR_RITSU_CLOSED'], open: false });
+});

@@ -278,6 +278,7 @@ export class Proactor {
 
   /** Past the deadline: what the system will not end is given up; its memory is leaked. */
   #forsake(): void {
+    if (!this.#serving) return; // it has ended meanwhile
     this.backend.abandon(0);
     this.#inflight.forsake();
   }

@@ -1,6 +1,7 @@
 // Makes the io_uring calls of the native addon, and of nobody else in the process, fail at random: to be preloaded.
 //
-// RITSU_FAULTS="<seed> <enter> <register> <setup>" gives the seed, and of how many thousand calls of each kind one shall fail. An
+// RITSU_FAULTS="<seed> <enter> <register> <setup> [<enters>]" gives the seed, and of how many thousand calls of each kind one shall
+// fail; and after how many enters all the others fail with EAGAIN. An
 // enter that fails has done nothing, as the kernel's own; some failures come in bursts, and some enters take only a part of what
 // they are given, which the kernel may do, too. Says at the end, as a line of JSON, what it did.
 #define _GNU_SOURCE
@@ -18,7 +19,7 @@ enum { GETEVENTS = 1, EXT_ARG = 8, KINDS = 4, BURST_MAX = 60 };
 static const int enter_errors[KINDS] = {EAGAIN, EBUSY, EINTR, ENOMEM};
 static const int register_errors[KINDS] = {ENOMEM, EINVAL, EBUSY, EAGAIN};
 static const int setup_errors[KINDS] = {EINVAL, ENOMEM, EINVAL, ENOMEM};
-static unsigned seed, enter_chance, register_chance, setup_chance, threads;
+static unsigned seed, enter_chance, register_chance, setup_chance, enters_max, enters, threads;
 static unsigned failed[KINDS], partial, registers, setups;
 static volatile int is_used;
 static long (*genuine)(long, ...);
@@ -29,7 +30,7 @@ static __thread int burst, burst_error;
 
 __attribute__((constructor)) static void begin(void) {
     const char *faults = getenv("RITSU_FAULTS");
-    if (faults) sscanf(faults, "%u %u %u %u", &seed, &enter_chance, &register_chance, &setup_chance);
+    if (faults) sscanf(faults, "%u %u %u %u %u", &seed, &enter_chance, &register_chance, &setup_chance, &enters_max);
     genuine = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
 }
 
@@ -64,6 +65,10 @@ static long fail(int error) {
 
 // The errno of an enter that shall fail, or 0.
 static int enter_error(int in_bursts) {
+    if (enters_max > 0 && __sync_add_and_fetch(&enters, 1) > enters_max) {
+        __sync_add_and_fetch(&failed[0], 1);
+        return EAGAIN;
+    }
     if (burst == 0) {
         if (below(1000) >= enter_chance) return 0;
         burst_error = (int)below(KINDS);

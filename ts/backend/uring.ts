@@ -105,7 +105,7 @@ export class UringBackend implements Backend {
     words[word] = Opcode.CANCEL;
     words[word + 14] = operation.slot;
     words[word + 15] = operation.generation;
-    this.#advance(index, false);
+    this.#advance(index, true); // what was asked to end is waited for, though it kept nothing alive before
   }
 
   cancelAll(): void {

@@ -26,7 +26,6 @@ const NO_NUMBERS = new Float64Array(20);
 const NO_ADDRESS = new Uint8Array();
 const ERRNO_LAST = -4095;
 
-
 /** What a `Detail` said of a socket. */
 interface Addresses {
   readonly local: Uint8Array | number;
@@ -53,7 +52,7 @@ export class RemoteBackend extends LocalMemory implements Backend {
   #postDue = false;
   #detail: Detail | undefined = undefined;
   #keepsAlive = true;
-  /** Whether the port keeps the process alive; until the first operation it does, for the owner's welcome. */
+  /** Whether the port keeps the process alive; until the owner's welcome it does. */
   #holds = true;
   /** Operations that keep the process alive. */
   #referenced = 0;
@@ -95,8 +94,11 @@ export class RemoteBackend extends LocalMemory implements Backend {
 
   cancel(operation: Operation<unknown>): void {
     // Not the operation itself: a write that goes along in another one's has its slot.
-    if (this.#operations[operation.slot]?.generation !== operation.generation) return;
+    const target = this.#operations[operation.slot];
+    if (target?.generation !== operation.generation) return;
     this.#counts.cancelsSent += 1;
+    if ((target.options & UNREF) !== 0) this.#refer(1); // what was asked to end is waited for
+    target.options &= ~UNREF;
     recordCancel(this.#asks, operation);
     this.#schedule();
   }
@@ -201,11 +203,11 @@ export class RemoteBackend extends LocalMemory implements Backend {
   }
 
   #receive(response: Response): void {
-    if (typeof response === 'number' || response.kind === 'batch') this.#deliver(response);
-    else if (response.kind === 'welcome') {
-      this.features = response.features;
-      this.#joined.resolve(response.features);
-    } else this.#lose();
+    if (typeof response === 'number' || response.kind === 'batch') return this.#deliver(response);
+    if (response.kind !== 'welcome') return this.#lose();
+    this.features = response.features;
+    this.#joined.resolve(response.features);
+    this.#refer(0);
   }
 
   #deliver(batch: Batch<ArrayBuffer | Detail>): void {

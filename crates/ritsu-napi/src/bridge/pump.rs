@@ -47,7 +47,13 @@ impl Bridge {
 
     fn submit(&self, proactor: &mut Proactor, request: Request) {
         let (token, op, options, referenced) = match request {
-            Request::Cancel(target) => return proactor.cancel(target),
+            Request::Cancel(target) => {
+                // What was asked to end is waited for, though it kept nothing alive before.
+                if proactor.knows(target) {
+                    self.hold(target.slot, true);
+                }
+                return proactor.cancel(target);
+            }
             Request::Provide { group, block } => {
                 if proactor.provide(group, block).is_err() {
                     count(&self.counters.faults);
@@ -243,17 +249,22 @@ impl Bridge {
         count(&self.counters.rounds);
         count(&self.counters.dispatches);
         self.publish();
+        let was_poisoned = self.poisoned.get();
         self.dispatching.set(true);
         let outcome = self.js.call_back(callee.context, &callee.function, Some(length));
         self.dispatching.set(false);
+        // A panic in a call that JavaScript made from there: it had looked before that whether all is well.
+        if was_poisoned != self.poisoned.get() && outcome != Called::Dead {
+            let _ = self.js.call_back(callee.context, &callee.function, Some(0));
+        }
         if outcome == Called::Dead {
             self.js_dead.set(true);
         }
     }
 
-    /// JavaScript may want to look at `collected()`: have the loop come by.
+    /// JavaScript may want to look at `collected()`: have the loop come by. A bridge that waits for its timer looks at all of it then.
     pub(super) fn nudge(&self) {
-        if self.stage.get() == Stage::Open && !self.ending.get() {
+        if self.stage.get() == Stage::Open && !self.ending.get() && !self.retry_armed.get() {
             self.handles().set_idle(true);
         }
     }
