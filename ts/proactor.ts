@@ -11,6 +11,7 @@ import { chooseBackend, wantedBackend } from './backend/choose.js';
 import type { BackendInfo, BackendMaker } from './backend/choose.js';
 import type { Backend } from './backend/backend.js';
 import { RitsuError, checkInteger, closedError } from './errors.js';
+import { flushAtExit } from './exit.js';
 import { Inflight, refusal } from './inflight.js';
 import type { InflightInfo, Resident } from './inflight.js';
 import { LeaseTracer } from './memory/lease-tracer.js';
@@ -31,9 +32,6 @@ import { closeDescriptor } from './unclosed.js';
 /**
  * A ring, or what stands in for one, and all that was begun on it. What you open, connect or listen to belongs to the proactor of its
  * thread, `Proactor.current()`, or to one that you made.
- * @example
- * await using proactor = new Proactor({ inFlightMax: 256 });
- * const file = await open('data.bin', { proactor });
  */
 export class Proactor {
   static #current: Proactor | undefined = undefined;
@@ -54,6 +52,7 @@ export class Proactor {
   /** @internal What waits for others by itself (streams, listeners): closed when the proactor is, or it would never be idle. */
   readonly residents = new Set<Resident>();
   readonly #inflight: Inflight;
+  readonly #leaveExit: () => void;
   readonly #pools: BufferPool[] = [];
   readonly #options: ProactorOptions;
   #pool: BufferPool | undefined = undefined;
@@ -91,10 +90,10 @@ export class Proactor {
     this.#options = options;
     this.fence = options.fence ?? true;
     this.tracer = options.traceLeases ? new LeaseTracer() : undefined;
-    const { backend, info } = chooseBackend(options, (completion) => this.#inflight.settle(completion), make);
-    this.backend = backend;
-    this.info = info;
+    const chosen = chooseBackend(options, (completion) => this.#inflight.settle(completion), make);
+    ({ backend: this.backend, info: this.info } = chosen);
     this.#inflight = new Inflight(this.backend);
+    this.#leaveExit = flushAtExit(this.backend);
     this.backend.onCollected = (ids) => {
       for (const pool of this.#pools) pool.recover(ids);
       this.#streamGroup?.recover(ids);
@@ -290,6 +289,7 @@ export class Proactor {
     do await this.#inflight.idle();
     while (!this.#inflight.isIdle);
     this.#serving = false;
+    this.#leaveExit();
     await this.backend.close();
   }
 }

@@ -120,6 +120,11 @@ export class Stream implements AsyncDisposable {
     return { proactor, descriptor, rest: await this.#channel.detach(stays) };
   }
 
+  /** @internal Hand what was begun to the system, instead of at the end of the turn. Used by adapters. */
+  flush(): void {
+    if (this.#channel.proactor.open) this.#channel.proactor.backend.flush();
+  }
+
   /** @internal Used by `takeOver`: bytes that come before those of the descriptor. */
   prepend(bytes: Uint8Array): void {
     this.#channel.intake.prepend(bytes);

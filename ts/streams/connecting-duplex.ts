@@ -2,6 +2,7 @@
 import { Stream } from '../stream.js';
 import { isNumeric } from '../net/arguments.js';
 import type { TcpConnectOptions, UnixConnectOptions } from '../net/connect.js';
+import type { LookupAddress, LookupFunction } from '../net/lookup.js';
 import type { Callback } from './flow.js';
 import { argumentTypeError, argumentValueError } from '../errors.js';
 import { StreamDuplex } from './stream-duplex.js';
@@ -33,13 +34,17 @@ export class ConnectingDuplex extends StreamDuplex {
    * toDuplex(connect).connect(5432, 'localhost', () => console.log('connected'));
    */
   connect(options: TcpConnectOptions | UnixConnectOptions, connected?: () => void): this;
+  connect(port: number, connected?: () => void): this;
   connect(port: number, host?: string, connected?: () => void): this;
   connect(path: string, connected?: () => void): this;
   connect(target: Target, ...more: readonly (string | (() => void) | undefined)[]): this {
     const isNew = this.pending && !this.connecting && !this.destroyed;
     if (!isNew) throw argumentValueError('target', 'comes too late: a duplex connects once', target);
-    const connection = Promise.resolve(this.#connect({ ...optionsOf(target, more[0]), signal: this.#unwanted.signal }));
+    const { timeout, ...options } = asOfSocket(optionsOf(target, more[0]));
+    const signal = options.signal === undefined ? this.#unwanted.signal : AbortSignal.any([options.signal, this.#unwanted.signal]);
+    const connection = Promise.resolve(this.#connect({ ...options, ...this.#telling(options), signal }));
     this.connecting = true;
+    if (timeout !== undefined && timeout > 0) this.setTimeout(timeout);
     const connected = more.find((each) => typeof each === 'function');
     if (connected !== undefined) this.once('connect', connected);
     connection.then((stream) => this.#came(stream), (error: Error) => this.destroy(error));
@@ -75,11 +80,42 @@ export class ConnectingDuplex extends StreamDuplex {
     this.#go();
   }
 
+  /** A lookup that tells what it found, by 'lookup', as a socket does. */
+  #telling(options: Target & object): { readonly lookup?: LookupFunction } {
+    if ('path' in options || (options.lookup !== undefined && typeof options.lookup !== 'function')) return {};
+    const { lookup } = options;
+    return {
+      lookup: (host, wanted, found) => {
+        const ask: LookupFunction = lookup ?? process.getBuiltinModule('node:dns').lookup; // only now: it opens a resolver
+        ask(host, wanted, (error, addresses, family) => {
+          const list: readonly Partial<LookupAddress>[] = typeof addresses === 'string' ? [{ address: addresses, family: family! }] : addresses;
+          if (error) this.emit('lookup', error, undefined, undefined, host);
+          else for (const each of list) this.emit('lookup', null, each.address, each.family, host);
+          found(error, addresses, family);
+        });
+      },
+    };
+  }
+
   #go(): void {
     const constructed = this.#constructed;
     this.#constructed = undefined;
-    constructed?.();
+    if (constructed === undefined) return;
+    constructed();
+    process.nextTick(() => this.read(0)); // Node knows by then that there is something to read from
   }
+}
+
+/**
+ * What a socket makes of its options: nothing of what is null or empty, a switch of what is any value, and of `timeout` the time of
+ * silence, not one to connect in. Agents and clients give it all that they were given themselves.
+ */
+function asOfSocket<T extends TcpConnectOptions | UnixConnectOptions>(given: T): T {
+  const options: Record<string, unknown> = { ...given };
+  for (const [name, value] of Object.entries(options)) if (value === null || value === '') delete options[name];
+  for (const name of ['noDelay', 'keepAlive']) if (name in options) options[name] = Boolean(options[name]);
+  if ('keepAliveInitialDelay' in options) options['keepAliveInitialDelay'] = Math.max(0, ~~(options['keepAliveInitialDelay'] as number));
+  return options as unknown as T;
 }
 
 function optionsOf(target: Target, host: unknown): TcpConnectOptions | UnixConnectOptions {

@@ -42,23 +42,28 @@ export interface Sink {
 export class Inflow {
   readonly #reader: AsyncRead;
   readonly #sink: Sink;
+  /** Ends the read that waits when the consumer wants no more, where what is read goes on without it. */
+  readonly #unwanted: AbortController | undefined;
   #isReading = false;
   #hasEnded = false;
 
-  constructor(reader: AsyncRead, sink: Sink) {
+  /** `isLent`: what the reader reads is somebody's, who goes on with it. */
+  constructor(reader: AsyncRead, sink: Sink, isLent: boolean) {
     this.#reader = reader;
     this.#sink = sink;
+    this.#unwanted = isLent ? new AbortController() : undefined;
   }
 
   /** The consumer wants more. */
   pull(): void {
     if (this.#isReading || this.#hasEnded) return;
     this.#isReading = true;
-    this.#reader.pull().then(this.#came, this.#failed);
+    this.#reader.pull(this.#unwanted).then(this.#came, this.#failed);
   }
 
   stop(): Promise<void> {
     this.#hasEnded = true;
+    this.#unwanted?.abort();
     return this.#reader.close();
   }
 
@@ -94,27 +99,60 @@ function tellLater(work: Promise<unknown>, done: Callback): void {
 
 export class Outflow {
   readonly #writer: AsyncWrite;
+  readonly #pieceBytes: number;
+  #isInPieces = false;
+  /** Bytes that went of what is written in pieces. */
+  progress = 0;
 
-  constructor(writer: AsyncWrite) {
+  /** `pieceBytes`: much is written in pieces of so many, so that somebody who looks sees that it goes on. */
+  constructor(writer: AsyncWrite, pieceBytes = Infinity) {
     this.#writer = writer;
+    this.#pieceBytes = pieceBytes;
   }
 
   write(chunk: Uint8Array, done: Callback): void {
-    tellLater(this.#writer.writeAll(chunk), done);
+    if (chunk.length <= this.#pieceBytes) tellLater(this.#writer.writeAll(chunk), done);
+    else tellLater(this.#writePieces([chunk]), done);
   }
 
-  /** What has waited meanwhile: one write where it is little, one vectored write where it is much. */
+  /** What has waited meanwhile: one write where it is little, one vectored write where it is more. */
   writeMany(chunks: readonly Uint8Array[], done: Callback): void {
     const total = chunks.reduce((sum, { length }) => sum + length, 0);
     if (total <= GATHER_BYTES_MAX) this.write(Buffer.concat(chunks), done);
-    else tellLater(this.#writeVectored(chunks), done);
+    else tellLater(this.#writePieces(chunks), done);
   }
 
   end(done: Callback): void {
     tellLater(this.#writer.end(), done);
   }
 
+  /** Nobody waits for it any more. Not between the pieces of another write. */
+  writeLast(chunks: readonly Uint8Array[]): void {
+    if (!this.#isInPieces && chunks.length > 0) this.#writer.writeAll(Buffer.concat(chunks)).catch(() => {});
+  }
+
+  async #writePieces(chunks: readonly Uint8Array[]): Promise<void> {
+    this.#isInPieces = true;
+    let piece: Uint8Array[] = [];
+    let bytes = 0;
+    for (const chunk of chunks) {
+      for (let at = 0; at < chunk.length; ) {
+        const part = chunk.subarray(at, at + this.#pieceBytes - bytes);
+        piece.push(part);
+        at += part.length;
+        bytes += part.length;
+        if (bytes < this.#pieceBytes) continue;
+        await this.#writeVectored(piece);
+        this.progress += bytes;
+        [piece, bytes] = [[], 0];
+      }
+    }
+    if (bytes > 0) await this.#writeVectored(piece);
+    this.#isInPieces = false;
+  }
+
   async #writeVectored(chunks: readonly Uint8Array[]): Promise<void> {
+    if (chunks.length === 1) return void (await this.#writer.writeAll(chunks[0]!));
     for (const chunk of chunks) this.#writer.push(chunk);
     const { rest } = await this.#writer.flush();
     if (rest.length > 0) await this.#writer.writeAll(rest);

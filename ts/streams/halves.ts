@@ -17,7 +17,7 @@ class ReaderReadable extends Readable {
 
   constructor(reader: AsyncRead, options: HalfOptions) {
     super({ highWaterMark: options.highWaterMark });
-    this.#inflow = new Inflow(reader, this);
+    this.#inflow = new Inflow(reader, this, true);
   }
 
   override _read(): void {

@@ -7,7 +7,8 @@ import type { Stream } from '../stream.js';
 import { TcpStream } from '../net/tcp.js';
 import { Inflow, Outflow, report } from './flow.js';
 import type { Callback } from './flow.js';
-import { argumentTypeError, checkInteger } from '../errors.js';
+import { argumentTypeError, checkBoolean } from '../errors.js';
+import { durationOf } from '../timers.js';
 
 /** What `toDuplex` accepts. */
 export interface DuplexOptions {
@@ -18,9 +19,22 @@ export interface DuplexOptions {
    * and false for what connects later, as `net.Socket` has it: clients notice by 'close' that their server has gone.
    */
   readonly allowHalfOpen?: boolean | undefined;
+  /**
+   * Send small writes at once (TCP_NODELAY), as `http` asks of its own sockets. True where not given: what is written in two parts
+   * would wait for the peer's acknowledgement of the first.
+   */
+  readonly noDelay?: boolean | undefined;
 }
 
 const NOTHING = Buffer.alloc(0);
+/** tcp(7): TCP_KEEPIDLE takes no more. */
+const KEEP_ALIVE_MAX_SECONDS = 32_767;
+/** So many turns of the loop without a write mean that nothing follows on the last one. */
+const QUIET_TURNS = 4;
+/** In so many turns what was written goes, if the system has room for it. */
+const FAREWELL_TURNS = 3;
+/** Much is written in pieces of so many bytes: the time of silence begins anew with each. */
+const PIECE_BYTES = 262_144;
 /** A reset or closed connection needs no farewell. */
 const GONE = new Set(['ENOTCONN', 'EPIPE', 'ECONNRESET', 'ERR_RITSU_CLOSED']);
 
@@ -37,24 +51,31 @@ export class StreamDuplex extends Duplex {
   /** What was asked of the stream before there was one. */
   readonly #wishes: ((stream: Stream) => void)[] = [];
   #timer: NodeJS.Timeout | undefined = undefined;
+  #written = 0;
+  /** What had gone of a write in flight when the time was over last. */
+  #progress = 0;
   /** Bytes that came. */
   bytesRead = 0;
-  /** Bytes that went. */
-  bytesWritten = 0;
-  /** Milliseconds of silence before 'timeout'; 0 for never. */
-  timeout = 0;
+  /** Milliseconds of silence before 'timeout'; 0 for never, undefined where it was never set. */
+  timeout: number | undefined = undefined;
   /** It knows where to connect to, and is not connected yet. */
   connecting = false;
 
   /** @internal Used by `toDuplex`. */
-  constructor(stream: Stream | undefined, { highWaterMark, allowHalfOpen = true }: DuplexOptions) {
+  constructor(stream: Stream | undefined, { highWaterMark, allowHalfOpen = true, noDelay }: DuplexOptions) {
     super({ highWaterMark, allowHalfOpen });
+    if (checkBoolean('options.noDelay', noDelay) ?? true) this.setNoDelay(true);
     if (stream !== undefined) this.attach(stream);
   }
 
-  /** Not connected, or not yet. */
+  /** Not connected, not yet or not any more. */
   get pending(): boolean {
-    return this.#live === undefined;
+    return this.#live === undefined || this.destroyed;
+  }
+
+  /** Bytes that were written, those that wait included. */
+  get bytesWritten(): number {
+    return this.#written + this.writableLength;
   }
 
   /** The peer's address, or path. */
@@ -102,29 +123,27 @@ export class StreamDuplex extends Duplex {
 
   /** As of `net.Socket`: without a callback or a listener of 'timeout' nothing happens when the time is over. */
   setTimeout(milliseconds: number, callback?: () => void): this {
+    if (this.destroyed) return this;
     if (callback !== undefined && typeof callback !== 'function') throw argumentTypeError('callback', 'of type function', callback);
-    this.timeout = checkInteger('msecs', milliseconds, 0, 2 ** 31 - 1);
+    this.timeout = durationOf(milliseconds);
     clearTimeout(this.#timer);
-    this.#timer = undefined;
-    if (this.timeout > 0) {
-      this.#timer = setTimeout(() => this.emit('timeout'), this.timeout).unref();
-      if (callback !== undefined) this.once('timeout', callback);
-    } else if (callback !== undefined) this.removeListener('timeout', callback);
-    return this;
+    this.#timer = this.timeout > 0 ? setTimeout(() => this.#timeIsOver(), this.timeout).unref() : undefined;
+    if (callback === undefined) return this;
+    return this.timeout > 0 ? this.once('timeout', callback) : this.removeListener('timeout', callback);
   }
 
   /** Send small writes at once; without effect on what is no TCP connection. */
-  setNoDelay(on?: boolean): this {
+  setNoDelay(on = true): this {
     return this.#ask((stream) => {
-      if (!stream.closed && stream instanceof TcpStream) stream.setNoDelay(on);
+      if (!stream.closed && stream instanceof TcpStream) stream.setNoDelay(Boolean(on as unknown));
     });
   }
 
   /** Ask a silent peer whether it is there; without effect on what is no TCP connection. */
   setKeepAlive(on?: boolean, initialDelay = 0): this {
-    checkInteger('initialDelay', initialDelay, 0, 2 ** 31 - 1);
+    const seconds = Math.min(Math.max(0, ~~(initialDelay / 1000)), KEEP_ALIVE_MAX_SECONDS); // as Node takes it, whatever it is
     return this.#ask((stream) => {
-      if (!stream.closed && stream instanceof TcpStream) stream.setKeepAlive(on, initialDelay);
+      if (!stream.closed && stream instanceof TcpStream) stream.setKeepAlive(Boolean(on as unknown), seconds * 1000);
     });
   }
 
@@ -157,7 +176,14 @@ export class StreamDuplex extends Duplex {
     this.#timer?.refresh();
     this.bytesRead += chunk?.length ?? 0;
     if (chunk === null && !this.allowHalfOpen) this.#endSoon();
-    return super.push(chunk);
+    const wantsMore = super.push(chunk);
+    if (chunk === null) this.read(0); // 'end' comes, though nobody reads, if all was read
+    return wantsMore;
+  }
+
+  /** @internal 'close' says whether there was an error, as that of a socket does. */
+  override emit(name: string | symbol, ...values: unknown[]): boolean {
+    return name === 'close' && values.length === 0 ? super.emit(name, this.errored !== null) : super.emit(name, ...values);
   }
 
   /** @internal */
@@ -167,14 +193,13 @@ export class StreamDuplex extends Duplex {
 
   /** @internal */
   override _write(chunk: Buffer, _encoding: string, done: Callback): void {
-    this.#wrote(chunk.length);
-    this.#there.outflow.write(chunk, done);
+    this.#there.outflow.write(chunk, this.#wrote(chunk.length, done));
   }
 
   /** @internal */
   override _writev(chunks: { chunk: Buffer }[], done: Callback): void {
-    for (const { chunk } of chunks) this.#wrote(chunk.length);
-    this.#there.outflow.writeMany(chunks.map(({ chunk }) => chunk), done);
+    const bytes = chunks.reduce((sum, { chunk }) => sum + chunk.length, 0);
+    this.#there.outflow.writeMany(chunks.map(({ chunk }) => chunk), this.#wrote(bytes, done));
   }
 
   /** @internal */
@@ -186,15 +211,24 @@ export class StreamDuplex extends Duplex {
   override _destroy(error: Error | null, done: Callback): void {
     clearTimeout(this.#timer);
     if (this.#live === undefined) return done(error); // it was never connected
-    const { stream, inflow } = this.#live;
+    const { stream, inflow, outflow } = this.#live;
     void inflow.stop();
-    report(stream.destroy(), error, done);
+    if (this.writableLength === 0) return report(stream.destroy(), error, done);
+    // As of a socket of Node's, what was written before is on its way, as far as the system takes it.
+    const waiting = (this as unknown as { readonly writableBuffer: readonly { readonly chunk: Buffer }[] }).writableBuffer;
+    outflow.writeLast(waiting.map(({ chunk }) => chunk));
+    stream.flush();
+    turnsLater(FAREWELL_TURNS, () => report(stream.destroy(), error, done));
   }
 
   /** @internal The stream is there from now on. */
   protected attach(stream: Stream): void {
-    this.#live = { stream, inflow: new Inflow(stream.allocator(), this), outflow: new Outflow(stream.writer()) };
+    const inflow = new Inflow(stream.allocator(), this, false);
+    const outflow = new Outflow(stream.writer(), PIECE_BYTES);
+    this.#live = { stream, inflow, outflow };
     for (const wish of this.#wishes.splice(0)) wish(stream);
+    this.#timer?.refresh();
+    this.read(0); // what becomes of the connection is noticed, though nobody reads; and it is not collected meanwhile
   }
 
   get #tcp(): TcpStream | undefined {
@@ -213,12 +247,15 @@ export class StreamDuplex extends Duplex {
     this.once('end', () => this.#endWhenWritten());
   }
 
-  /** Behind what is still being written, and what is written when that has gone: TLS says farewell only then. */
-  #endWhenWritten(): void {
+  /** Behind what is still being written, and what follows on it: TLS learns a turn later that a write is over, and says farewell then. */
+  #endWhenWritten(turns = QUIET_TURNS): void {
+    const written = this.bytesWritten;
     setImmediate(() => {
       if (this.writableEnded || this.destroyed) return;
-      if (this.writableLength === 0) this.end();
-      else this.write(NOTHING, () => this.#endWhenWritten());
+      if (this.writableLength > 0) this.write(NOTHING, () => this.#endWhenWritten());
+      else if (this.bytesWritten !== written) this.#endWhenWritten();
+      else if (turns > 1) this.#endWhenWritten(turns - 1);
+      else this.end();
     });
   }
 
@@ -228,10 +265,29 @@ export class StreamDuplex extends Duplex {
     return this;
   }
 
-  #wrote(bytes: number): void {
+  /** `done`, with what has to be said of the bytes. */
+  #wrote(bytes: number, done: Callback): Callback {
     this.#timer?.refresh();
-    this.bytesWritten += bytes;
+    return (error) => {
+      this.#timer?.refresh();
+      if (!error) this.#written += bytes;
+      this.#progress = this.#there.outflow.progress;
+      done(error);
+    };
   }
+
+  /** Not while a write goes on. */
+  #timeIsOver(): void {
+    const progress = this.#live?.outflow.progress ?? 0;
+    const goesOn = progress !== this.#progress;
+    this.#progress = progress;
+    if (goesOn) this.#timer?.refresh();
+    else this.emit('timeout');
+  }
+}
+
+function turnsLater(turns: number, then: () => void): void {
+  setImmediate(() => (turns > 1 ? turnsLater(turns - 1, then) : then()));
 }
 
 function isGone(error: NodeJS.ErrnoException | null | undefined): boolean {

@@ -5,6 +5,7 @@
 import { ReadableStream, WritableStream } from 'node:stream/web';
 import type { ReadableByteStreamController, ReadableStreamBYOBRequest } from 'node:stream/web';
 import { owned } from '../buffer.js';
+import type { CancelOptions } from '../cancel.js';
 import { argumentTypeError } from '../errors.js';
 import { Stream } from '../stream.js';
 import { isReader, isWriter } from './flow.js';
@@ -39,6 +40,8 @@ export interface TwoWay {
 
 /** What a direction does to the connection when it ends, and when it is given up. */
 interface Owner {
+  /** Why it was given up: both directions have it. */
+  fault?: unknown;
   ended(): Promise<void> | void;
   destroy(): Promise<void>;
 }
@@ -70,28 +73,50 @@ function pairOf(stream: TwoWay): WebPair {
 }
 
 function readableOf(reader: AsyncRead, owner?: Owner, into?: HybridReader): ReadableStream<Uint8Array> {
+  // Where what is read goes on without this stream, a read that waits must not take what comes later.
+  const unwanted = owner === undefined ? new AbortController() : undefined;
   return new ReadableStream({
     type: 'bytes',
-    async pull(controller: ReadableByteStreamController) {
+    pull(controller: ReadableByteStreamController) {
       const request = controller.byobRequest;
-      if (into !== undefined && isWhole(request)) {
-        if (!(await fill(controller, request, into))) await owner?.ended();
-        return;
-      }
-      const bytes = await reader.pull();
-      if (bytes === null) {
-        controller.close();
-        controller.byobRequest?.respond(0);
-        await owner?.ended();
-        return;
-      }
-      // The consumer keeps what it gets, so it gets memory of its own.
-      const chunk = new Uint8Array(bytes.data);
-      bytes.release();
-      controller.enqueue(chunk); // also when it waits with a buffer; throws when it has cancelled meanwhile
+      const pulled = into !== undefined && isWhole(request) ? fill(controller, request, into) : take(controller, reader, unwanted);
+      return orGiveUp(owner, async () => {
+        if (!(await pulled)) await owner?.ended();
+      });
     },
-    cancel: () => (owner === undefined ? reader.close() : owner.destroy()),
+    cancel() {
+      if (owner !== undefined) return owner.destroy();
+      unwanted!.abort();
+      return reader.close();
+    },
   });
+}
+
+/** A stream that has failed asks for nothing any more, nor is it cancelled: so the connection ends here. */
+async function orGiveUp(owner: Owner | undefined, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (owner === undefined) throw error;
+    owner.fault ??= error;
+    await owner.destroy().catch(() => {});
+    throw owner.fault;
+  }
+}
+
+/** Whether anything came. */
+async function take(controller: ReadableByteStreamController, reader: AsyncRead, limits: CancelOptions | undefined): Promise<boolean> {
+  const bytes = await reader.pull(limits);
+  if (bytes === null) {
+    controller.close();
+    controller.byobRequest?.respond(0);
+    return false;
+  }
+  // The consumer keeps what it gets, so it gets memory of its own.
+  const chunk = new Uint8Array(bytes.data);
+  bytes.release();
+  controller.enqueue(chunk); // also when it waits with a buffer; throws when it has cancelled meanwhile
+  return true;
 }
 
 /** Only a buffer as a whole can be moved to the kernel and back. */
@@ -116,13 +141,15 @@ function writableOf(writer: AsyncWrite, owner?: Owner): WritableStream<Uint8Arra
       // `abort` below is called when the write in flight has ended, and a peer that does not read would never let it.
       if (owner !== undefined) signal.addEventListener('abort', () => void owner.destroy().catch(() => {}), { once: true });
     },
-    async write(chunk, { signal }) {
-      await writer.writeAll(chunk, owner === undefined ? { signal } : undefined);
-    },
-    async close() {
-      await writer.end();
-      await owner?.ended();
-    },
+    write: (chunk, { signal }) =>
+      orGiveUp(owner, async () => {
+        await writer.writeAll(chunk, owner === undefined ? { signal } : undefined);
+      }),
+    close: () =>
+      orGiveUp(owner, async () => {
+        await writer.end();
+        await owner?.ended();
+      }),
     async abort() {
       await owner?.destroy(); // a writer alone is not ended by it: what it wrote is not all there was to be
     },
