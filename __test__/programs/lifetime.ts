@@ -10,6 +10,8 @@ import type { TcpListener, TcpStream } from 'ritsu';
 import { report } from './report.ts';
 
 const QUIET_MS = 50;
+/** Peers, which would end the connection if they were collected. */
+const kept: unknown[] = [];
 const done = (): void => report({ done: true });
 const pause = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, QUIET_MS));
 
@@ -28,7 +30,8 @@ async function idleListener(proactor: Proactor): Promise<TcpListener> {
 /** One that waits for bytes, and keeps nothing alive by that. */
 async function idleStream(proactor: Proactor): Promise<TcpStream> {
   const listener = await listening(proactor);
-  const [stream] = await Promise.all([listener.accept(), connect({ ...listener.address(), host: '127.0.0.1', proactor })]);
+  const [stream, peer] = await Promise.all([listener.accept(), connect({ ...listener.address(), host: '127.0.0.1', proactor })]);
+  kept.push(peer);
   await listener.close();
   stream.unref();
   stream.allocator().pull().catch(() => {});

@@ -114,7 +114,8 @@ function asOfSocket<T extends TcpConnectOptions | UnixConnectOptions>(given: T):
   const options: Record<string, unknown> = { ...given };
   for (const [name, value] of Object.entries(options)) if (value === null || value === '') delete options[name];
   for (const name of ['noDelay', 'keepAlive']) if (name in options) options[name] = Boolean(options[name]);
-  if ('keepAliveInitialDelay' in options) options['keepAliveInitialDelay'] = Math.max(0, ~~(options['keepAliveInitialDelay'] as number));
+  const delay = options['keepAliveInitialDelay'];
+  if (typeof delay === 'number') options['keepAliveInitialDelay'] = Math.max(0, ~~delay);
   return options as unknown as T;
 }
 

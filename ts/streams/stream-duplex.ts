@@ -141,7 +141,9 @@ export class StreamDuplex extends Duplex {
 
   /** Ask a silent peer whether it is there; without effect on what is no TCP connection. */
   setKeepAlive(on?: boolean, initialDelay = 0): this {
-    const seconds = Math.min(Math.max(0, ~~(initialDelay / 1000)), KEEP_ALIVE_MAX_SECONDS); // as Node takes it, whatever it is
+    const delay: unknown = initialDelay; // Node takes anything
+    const given = typeof delay === 'number' || typeof delay === 'string' ? Number(delay) : 0;
+    const seconds = Math.min(Math.max(0, ~~(given / 1000)), KEEP_ALIVE_MAX_SECONDS);
     return this.#ask((stream) => {
       if (!stream.closed && stream instanceof TcpStream) stream.setKeepAlive(Boolean(on as unknown), seconds * 1000);
     });
