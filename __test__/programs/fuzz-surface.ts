@@ -36,7 +36,7 @@ const INTERNAL: Readonly<Record<string, readonly string[]>> = {
   OwnedBuffer: ['prepare', 'complete', 'refuse'],
   PooledBuffer: ['prepare', 'complete', 'memoryFor'],
   SubmitReader: ['keep'],
-  Stream: ['detach', 'prepend'],
+  Stream: ['detach', 'prepend', 'flush'],
   File: ['detach', 'resume'],
   TcpStream: ['keep'],
   Writer: ['plan', 'send'],
@@ -44,7 +44,7 @@ const INTERNAL: Readonly<Record<string, readonly string[]>> = {
   FileWriter: ['plan', 'send'],
   TcpListener: ['make'],
   UnixListener: ['make'],
-  StreamDuplex: ['attach', 'push'],
+  StreamDuplex: ['attach', 'push', 'emit'],
 };
 /** Of Node's own streams, a few. */
 const NODE_METHODS = new Set(['read', 'write', 'end', 'destroy', 'pause', 'resume', 'cork', 'uncork', 'setEncoding', 'unshift', 'getReader', 'getWriter', 'cancel', 'abort', 'close', 'tee', 'next', 'return', 'throw', 'enqueue', 'releaseLock']);
