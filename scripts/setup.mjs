@@ -70,7 +70,7 @@ async function compileTypeScript(node) {
   const hash = hashOf(TS_SOURCES);
   if (isStamped(TS_STAMP, hash)) return false;
   unstamp(TS_STAMP);
-  for (const [what, project] of [['TypeScript', 'tsconfig.json'], ['its declarations', 'tsconfig.types.json']]) {
+  for (const [what, project] of [['TypeScript', 'tsconfig.json'], ['TypeScript declarations', 'tsconfig.types.json']]) {
     const args = [commandOf('typescript', 'tsc'), '-p', project];
     const { ok, output } = await runStep(what, node.path, args, { cwd: root, env: toolEnvironment(node) });
     if (!ok) throw new Explained(`${output}\nTypeScript found errors.`);

@@ -1,6 +1,6 @@
 /**
  * `process.exit()` ends a thread in the middle of a turn: what was begun in that turn is handed to the system before. So the last words
- * that are written to a connection or a log are on their way, as those of Node's own sockets are.
+ * that are written to a connection are on their way, as those of Node's own sockets are.
  */
 import type { Backend } from './backend/backend.js';
 
@@ -23,6 +23,7 @@ function flushAll(): void {
 export function flushAtExit(backend: Flushed): () => void {
   if (open.size === 0) process.on('exit', flushAll);
   const own = new WeakRef(backend);
+  for (const each of open) if (each.deref() === undefined) open.delete(each);
   open.add(own);
   return () => {
     open.delete(own);

@@ -167,6 +167,31 @@ onEach('small writes go at once, unless told otherwise', async (t, proactor) => 
   peer.destroy();
 });
 
+onEach('what is buffered behind a peer that does not read does not hold up destroy', async (t, proactor) => {
+  const { duplex, peer } = await duplexAndPeer(t, proactor, 'unix');
+  const content = randomBytes(8 * 2 ** 20, 3);
+  for (let at = 0; at < content.length; at += 100_000) duplex.write(content.subarray(at, at + 100_000));
+  await pause(50);
+  const closed = endOf(duplex);
+  duplex.destroy();
+  t.deepEqual(await closed, [false]);
+  const came = await receiveAll(peer);
+  t.true(came.length < content.length && came.equals(content.subarray(0, came.length)), `${came.length} bytes`);
+});
+
+onEach('an option that fails is not told, as by a socket', async (t, proactor) => {
+  const { stream, peer } = await pairOf(proactor);
+  t.teardown(() => void peer.destroy());
+  const fails = (): never => {
+    throw new Error('gone');
+  };
+  Object.assign(stream, { setNoDelay: fails, setKeepAlive: fails });
+  const duplex = toDuplex(stream).setNoDelay(false).setKeepAlive(true);
+  duplex.end('goes on');
+  t.is(await text(peer), 'goes on');
+  duplex.destroy();
+});
+
 onEach('setters take what those of a socket take', async (t, proactor) => {
   const { duplex } = await duplexAndPeer(t, proactor);
   t.is(duplex.timeout, undefined);
@@ -200,6 +225,9 @@ onEach('options of a connection are taken as a socket takes them', async (t, pro
     duplex.end('echoed');
     t.is(await text(duplex), 'echoed');
   }
+  const wrong = toDuplex(() => t.fail('it is not to be connected'));
+  t.throws(() => wrong.connect({ port: server.port, host: HOST, timeout: '50' as never }), { code: 'ERR_INVALID_ARG_TYPE' });
+  t.false(wrong.connecting);
   const aborted = toDuplex((options) => connect({ ...options, proactor }));
   aborted.connect({ port: server.port, host: HOST, signal: AbortSignal.abort() });
   t.is(((await once(aborted, 'error')) as [Error])[0].name, 'AbortError');

@@ -1,17 +1,16 @@
 /** A `StreamDuplex` for programs that make a socket and connect it later: its stream comes with the connection. */
 import { Stream } from '../stream.js';
-import { isNumeric } from '../net/arguments.js';
 import type { TcpConnectOptions, UnixConnectOptions } from '../net/connect.js';
 import type { LookupAddress, LookupFunction } from '../net/lookup.js';
 import type { Callback } from './flow.js';
 import { argumentTypeError, argumentValueError } from '../errors.js';
+import { asOfSocket, optionsOf } from './socket-arguments.js';
+import type { Target } from './socket-arguments.js';
 import { StreamDuplex } from './stream-duplex.js';
 import type { DuplexOptions } from './stream-duplex.js';
 
 /** Makes the connection of a `ConnectingDuplex`: `connect`, or what calls it. The `signal` aborts when nobody wants it any more. */
 export type Connect = (options: TcpConnectOptions | UnixConnectOptions) => Promise<Stream>;
-
-type Target = TcpConnectOptions | UnixConnectOptions | number | string;
 
 /** A `StreamDuplex` as `new net.Socket()` is: first it is made, then it is told where to connect to. What is written waits. */
 export class ConnectingDuplex extends StreamDuplex {
@@ -41,10 +40,10 @@ export class ConnectingDuplex extends StreamDuplex {
     const isNew = this.pending && !this.connecting && !this.destroyed;
     if (!isNew) throw argumentValueError('target', 'comes too late: a duplex connects once', target);
     const { timeout, ...options } = asOfSocket(optionsOf(target, more[0]));
+    if (timeout !== undefined && timeout !== 0) this.setTimeout(timeout);
     const signal = options.signal === undefined ? this.#unwanted.signal : AbortSignal.any([options.signal, this.#unwanted.signal]);
     const connection = Promise.resolve(this.#connect({ ...options, ...this.#telling(options), signal }));
     this.connecting = true;
-    if (timeout !== undefined && timeout > 0) this.setTimeout(timeout);
     const connected = more.find((each) => typeof each === 'function');
     if (connected !== undefined) this.once('connect', connected);
     connection.then((stream) => this.#came(stream), (error: Error) => this.destroy(error));
@@ -104,23 +103,4 @@ export class ConnectingDuplex extends StreamDuplex {
     constructed();
     process.nextTick(() => this.read(0)); // Node knows by then that there is something to read from
   }
-}
-
-/**
- * What a socket makes of its options: nothing of what is null or empty, a switch of what is any value, and of `timeout` the time of
- * silence, not one to connect in. Agents and clients give it all that they were given themselves.
- */
-function asOfSocket<T extends TcpConnectOptions | UnixConnectOptions>(given: T): T {
-  const options: Record<string, unknown> = { ...given };
-  for (const [name, value] of Object.entries(options)) if (value === null || value === '') delete options[name];
-  for (const name of ['noDelay', 'keepAlive']) if (name in options) options[name] = Boolean(options[name]);
-  const delay = options['keepAliveInitialDelay'];
-  if (typeof delay === 'number') options['keepAliveInitialDelay'] = Math.max(0, ~~delay);
-  return options as unknown as T;
-}
-
-function optionsOf(target: Target, host: unknown): TcpConnectOptions | UnixConnectOptions {
-  if (typeof target === 'object') return target;
-  if (typeof target === 'string' && !isNumeric(target)) return { path: target };
-  return typeof host === 'string' ? { port: target, host } : { port: target };
 }

@@ -5,6 +5,7 @@
  * A consumer of a Node stream keeps what it gets and releases nothing. So what comes is copied out of the lease, and the
  * block goes back at once; what goes is copied at the call, as always.
  */
+import type { CancelOptions } from '../cancel.js';
 import type { AsyncRead } from '../read/read.js';
 import type { Bytes } from '../memory/bytes.js';
 import type { AsyncWrite } from '../write.js';
@@ -44,6 +45,7 @@ export class Inflow {
   readonly #sink: Sink;
   /** Ends the read that waits when the consumer wants no more, where what is read goes on without it. */
   readonly #unwanted: AbortController | undefined;
+  readonly #limits: CancelOptions | undefined;
   #isReading = false;
   #hasEnded = false;
 
@@ -52,13 +54,14 @@ export class Inflow {
     this.#reader = reader;
     this.#sink = sink;
     this.#unwanted = isLent ? new AbortController() : undefined;
+    this.#limits = this.#unwanted && { signal: this.#unwanted.signal };
   }
 
   /** The consumer wants more. */
   pull(): void {
     if (this.#isReading || this.#hasEnded) return;
     this.#isReading = true;
-    this.#reader.pull(this.#unwanted).then(this.#came, this.#failed);
+    this.#reader.pull(this.#limits).then(this.#came, this.#failed);
   }
 
   stop(): Promise<void> {
@@ -97,6 +100,11 @@ function tellLater(work: Promise<unknown>, done: Callback): void {
   work.then(() => setImmediate(done), (error: Error) => setImmediate(done, error));
 }
 
+/** Call it when the loop has turned so often. */
+export function turnsLater(turns: number, then: () => void): void {
+  setImmediate(() => (turns > 1 ? turnsLater(turns - 1, then) : then()));
+}
+
 export class Outflow {
   readonly #writer: AsyncWrite;
   readonly #pieceBytes: number;
@@ -126,9 +134,21 @@ export class Outflow {
     tellLater(this.#writer.end(), done);
   }
 
-  /** Nobody waits for it any more. Not between the pieces of another write. */
+  /**
+   * Nobody waits for it any more: no more of it than a piece, since where much waits the system has no room. Not between the pieces of
+   * another write.
+   */
   writeLast(chunks: readonly Uint8Array[]): void {
-    if (!this.#isInPieces && chunks.length > 0) this.#writer.writeAll(Buffer.concat(chunks)).catch(() => {});
+    if (this.#isInPieces || chunks.length === 0) return;
+    const words: Uint8Array[] = [];
+    let room = this.#pieceBytes;
+    for (const chunk of chunks) {
+      if (room === 0) break;
+      const part = chunk.subarray(0, room);
+      words.push(part);
+      room -= part.length;
+    }
+    this.#writer.writeAll(Buffer.concat(words)).catch(() => {});
   }
 
   async #writePieces(chunks: readonly Uint8Array[]): Promise<void> {

@@ -5,10 +5,10 @@
 import { Duplex } from 'node:stream';
 import type { Stream } from '../stream.js';
 import { TcpStream } from '../net/tcp.js';
-import { Inflow, Outflow, report } from './flow.js';
+import { Inflow, Outflow, report, turnsLater } from './flow.js';
 import type { Callback } from './flow.js';
 import { argumentTypeError, checkBoolean } from '../errors.js';
-import { durationOf } from '../timers.js';
+import { durationOf, keepAliveDelayOf } from './socket-arguments.js';
 
 /** What `toDuplex` accepts. */
 export interface DuplexOptions {
@@ -27,8 +27,6 @@ export interface DuplexOptions {
 }
 
 const NOTHING = Buffer.alloc(0);
-/** tcp(7): TCP_KEEPIDLE takes no more. */
-const KEEP_ALIVE_MAX_SECONDS = 32_767;
 /** So many turns of the loop without a write mean that nothing follows on the last one. */
 const QUIET_TURNS = 4;
 /** In so many turns what was written goes, if the system has room for it. */
@@ -134,19 +132,13 @@ export class StreamDuplex extends Duplex {
 
   /** Send small writes at once; without effect on what is no TCP connection. */
   setNoDelay(on = true): this {
-    return this.#ask((stream) => {
-      if (!stream.closed && stream instanceof TcpStream) stream.setNoDelay(Boolean(on as unknown));
-    });
+    return this.#askTcp((tcp) => tcp.setNoDelay(Boolean(on as unknown)));
   }
 
   /** Ask a silent peer whether it is there; without effect on what is no TCP connection. */
   setKeepAlive(on?: boolean, initialDelay = 0): this {
-    const delay: unknown = initialDelay; // Node takes anything
-    const given = typeof delay === 'number' || typeof delay === 'string' ? Number(delay) : 0;
-    const seconds = Math.min(Math.max(0, ~~(given / 1000)), KEEP_ALIVE_MAX_SECONDS);
-    return this.#ask((stream) => {
-      if (!stream.closed && stream instanceof TcpStream) stream.setKeepAlive(Boolean(on as unknown), seconds * 1000);
-    });
+    const delay = keepAliveDelayOf(initialDelay);
+    return this.#askTcp((tcp) => tcp.setKeepAlive(Boolean(on as unknown), delay));
   }
 
   /** It keeps the process alive (the default). */
@@ -267,6 +259,18 @@ export class StreamDuplex extends Duplex {
     return this;
   }
 
+  /** An option of a socket. One that fails, as of a connection that is gone, is not told, as in Node. */
+  #askTcp(wish: (tcp: TcpStream) => unknown): this {
+    return this.#ask((stream) => {
+      if (stream.closed || !(stream instanceof TcpStream)) return;
+      try {
+        wish(stream);
+      } catch {
+        // What becomes of the connection is told by its reads and writes.
+      }
+    });
+  }
+
   /** `done`, with what has to be said of the bytes. */
   #wrote(bytes: number, done: Callback): Callback {
     this.#timer?.refresh();
@@ -286,10 +290,6 @@ export class StreamDuplex extends Duplex {
     if (goesOn) this.#timer?.refresh();
     else this.emit('timeout');
   }
-}
-
-function turnsLater(turns: number, then: () => void): void {
-  setImmediate(() => (turns > 1 ? turnsLater(turns - 1, then) : then()));
 }
 
 function isGone(error: NodeJS.ErrnoException | null | undefined): boolean {

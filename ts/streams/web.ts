@@ -75,15 +75,15 @@ function pairOf(stream: TwoWay): WebPair {
 function readableOf(reader: AsyncRead, owner?: Owner, into?: HybridReader): ReadableStream<Uint8Array> {
   // Where what is read goes on without this stream, a read that waits must not take what comes later.
   const unwanted = owner === undefined ? new AbortController() : undefined;
+  const limits = unwanted && { signal: unwanted.signal };
   return new ReadableStream({
     type: 'bytes',
-    pull(controller: ReadableByteStreamController) {
-      const request = controller.byobRequest;
-      const pulled = into !== undefined && isWhole(request) ? fill(controller, request, into) : take(controller, reader, unwanted);
-      return orGiveUp(owner, async () => {
-        if (!(await pulled)) await owner?.ended();
-      });
-    },
+    pull: (controller: ReadableByteStreamController) =>
+      orGiveUp(owner, async () => {
+        const request = controller.byobRequest;
+        const came = into !== undefined && isWhole(request) ? await fill(controller, request, into) : await take(controller, reader, limits);
+        if (!came) await owner?.ended();
+      }),
     cancel() {
       if (owner !== undefined) return owner.destroy();
       unwanted!.abort();

@@ -251,11 +251,11 @@ impl Bridge {
         self.publish();
         let was_poisoned = self.poisoned.get();
         self.dispatching.set(true);
-        let outcome = self.js.call_back(callee.context, &callee.function, Some(length));
+        let mut outcome = self.js.call_back(callee.context, &callee.function, Some(length));
         self.dispatching.set(false);
         // A panic in a call that JavaScript made from there: it had looked before that whether all is well.
         if was_poisoned != self.poisoned.get() && outcome != Called::Dead {
-            let _ = self.js.call_back(callee.context, &callee.function, Some(0));
+            outcome = self.js.call_back(callee.context, &callee.function, Some(0));
         }
         if outcome == Called::Dead {
             self.js_dead.set(true);
