@@ -5,6 +5,7 @@
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { MessagePort, Worker } from 'node:worker_threads';
 import { Proactor } from 'ritsu';
 import { internals } from '../support/internals.ts';
@@ -84,8 +85,19 @@ await Promise.all([live('terminate'), live('close')]);
 const before = held();
 await Promise.all(Array.from({ length: AT_ONCE }, lane));
 for (const port of spare) port.close();
-await delay(100);
-const { inFlight, blocksBusy, descriptorsOpen, submitted } = home.stats();
-report({ home: { inFlight, blocksBusy, descriptorsOpen, guests: internals(home).residents.size }, submitted, asked });
-report({ before, after: held(), counts });
+
+/** What is left, at home and in the process. The kernel and ended threads give back in their own time, so it is asked until it is as before. */
+const IDLE = { inFlight: 0, blocksBusy: 0, descriptorsOpen: 0, guests: 0 };
+const SETTLED_BY = performance.now() + 10_000;
+for (;;) {
+  const { inFlight, blocksBusy, descriptorsOpen, submitted } = home.stats();
+  const left = { inFlight, blocksBusy, descriptorsOpen, guests: internals(home).residents.size };
+  const after = held();
+  if ((isDeepStrictEqual(left, IDLE) && isDeepStrictEqual(after, before)) || performance.now() > SETTLED_BY) {
+    report({ home: left, submitted, asked });
+    report({ before, after, counts });
+    break;
+  }
+  await delay(20);
+}
 await home.close();

@@ -6,13 +6,8 @@
 import { Proactor, alloc, open, owned, pooled, sleep } from 'ritsu';
 import { BLOCK, isBlockAt } from '../support/blocks.ts';
 import { Random } from '../support/random.ts';
+import { residentOutsideHeap } from '../support/resident.ts';
 import { ensure, report } from './report.ts';
-
-/** Megabytes of this process without V8's heap, whose young generation grows by itself under load. */
-function residentOutsideHeap(): number {
-  const { rss, heapTotal } = process.memoryUsage();
-  return (rss - heapTotal) / 2 ** 20;
-}
 
 const [nops = 0, reads = 0, seed = 0] = process.argv.slice(2, 5).map(Number);
 const [watchdog = '', path = ''] = process.argv.slice(5, 7);
@@ -36,7 +31,7 @@ const resident: number[] = [];
 function settle(): void {
   settled += 1;
   settledAt = performance.now();
-  if (settled % Math.ceil(total / SAMPLES) === 0) resident.push(residentOutsideHeap());
+  if (settled % Math.ceil(total / SAMPLES) === 0) resident.push(residentOutsideHeap() / 2 ** 20);
   if (settled % Math.ceil(total / 20) === 0) report({ progress: settled });
 }
 

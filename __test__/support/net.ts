@@ -4,7 +4,7 @@
 import * as net from 'node:net';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { spawn } from 'node:child_process';
 import type { ExecutionContext } from 'ava';
 import { connect, listen } from 'ritsu';
@@ -124,11 +124,6 @@ function linksOf(): string[] {
       return []; // the one that listed the directory
     }
   });
-}
-
-/** Bytes of memory that the process has resident. */
-export function residentBytes(): number {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))![1]) * 1024;
 }
 
 /** Asks again and again until it is so; for what the other side does in its own time. */
