@@ -112,6 +112,7 @@ async function run(t: ExecutionContext, seed: number, options: KernelOptions): P
   const outcomes: Outcome[] = [];
   const held: Bytes[] = [];
   const running: Promise<void>[] = [];
+  let keepsAlive = true;
   const isOver = (): boolean => outcomes.some(({ bytes }) => bytes === null || bytes?.length === 0);
   for (let round = 0; !isOver(); round += 1) {
     if (round > 200_000) return t.fail(`seed ${seed}: no progress; flow ${intake.flow}, ${kernel.delivered} delivered`);
@@ -123,7 +124,9 @@ async function run(t: ExecutionContext, seed: number, options: KernelOptions): P
       if (random.chance(0.1)) setImmediate(() => abort.abort());
       if (random.chance(0.05)) abort.abort();
     }
-    if (random.chance(0.02)) intake.setOptions(0);
+    if (random.chance(0.05)) intake.keepAlive((keepsAlive = random.chance(0.5)));
+    const isHeld = !kernel.idle && ((keepsAlive && !intake.isIdle) || kernel.isCancelling);
+    if (kernel.keepsAlive !== isHeld) return t.fail(`seed ${seed}: the process is ${isHeld ? 'not ' : ''}kept alive; flow ${intake.flow}`);
     for (let steps = random.below(6); steps > 0; steps -= 1) kernel.step();
     while (held.length > 0 && random.chance(0.5)) held.splice(random.below(held.length), 1)[0]!.release();
     if (random.chance(0.3)) await new Promise((resolve) => setImmediate(resolve));

@@ -5,7 +5,7 @@
  * Who calls: whatever waits with `CancelOptions`, by `limit`.
  */
 import type { Deferred } from './deferred.js';
-import { abortError, argumentTypeError, checkBoolean, checkInteger, timeoutError } from './errors.js';
+import { abortError, argumentTypeError, checkBoolean, checkInteger, closedError, timeoutError } from './errors.js';
 import type { AbortError, LateOutcome, TimeoutError } from './errors.js';
 import { getter, uncurry } from './genuine.js';
 import { systemTimers } from './timers.js';
@@ -218,3 +218,11 @@ export class CancelScope implements AsyncDisposable {
     await this.cancel();
   }
 }
+
+/** Why an operation must not begin, if it must not: its signal has aborted, its time is over, the proactor ended. */
+export function refusal(options: CancelOptions | undefined, syscall: string, open: boolean): Error | undefined {
+  if (!open) return closedError(syscall);
+  if (options?.signal !== undefined && isAborted(options.signal)) return abortError(reasonOf(options.signal));
+  return options?.timeout === 0 ? timeoutError(syscall) : undefined;
+}
+

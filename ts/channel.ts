@@ -5,9 +5,9 @@
  * States: open -> closing (reads fail, what is armed is drained; writes that were called finish, unless it is
  * destroyed) -> closed (CLOSE, which the core orders behind what is in flight).
  */
+import { refusal } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
 import { RitsuError, STREAM, closedError, inUseError } from './errors.js';
-import { refusal } from './inflight.js';
 import type { Resident } from './inflight.js';
 import type { Span } from './memory/block.js';
 import { EINTR, Opcode, Operation, UNREF } from './op.js';
@@ -110,13 +110,13 @@ export class Channel implements StreamTarget, Unclosed, Resident {
 
   admit<T>(operation: Operation<T>, options: CancelOptions | undefined): void {
     operation.descriptor = this.descriptor;
-    if (this.options !== 0) operation.options = this.options;
     const refused = refusal(options, operation.syscall, !this.closed && this.proactor.open);
     if (refused !== undefined) operation.refuse(() => refused);
     else this.proactor.watch(operation, options);
   }
 
   begin<T>(operation: Operation<T>): void {
+    if (operation.options !== this.options) operation.options = this.options;
     this.proactor.start(operation);
   }
 
@@ -166,7 +166,9 @@ export class Channel implements StreamTarget, Unclosed, Resident {
 
   keepAlive(on: boolean): void {
     this.options = on ? 0 : UNREF;
-    this.intake.setOptions(this.options);
+    this.intake.keepAlive(on);
+    if (this.#turns?.current !== undefined) this.proactor.refer(this.#turns.current, on);
+    if (this.poll !== undefined) this.proactor.refer(this.poll, on);
   }
 
   /** Close it, but leave the descriptor open; what came and nobody read. `stays`: with its proactor. */

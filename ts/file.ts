@@ -3,11 +3,10 @@
  * A `File` owns its descriptor; `close()` is ordered behind everything submitted before it.
  */
 import { constants } from 'node:fs';
-import { checkCancelOptions } from './cancel.js';
+import { checkCancelOptions, refusal } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
 import { argumentTypeError, checkBoolean, checkInteger, closedError, inUseError } from './errors.js';
-import { refusal } from './inflight.js';
 import { ASYNCHRONOUS, Opcode, Operation } from './op.js';
 import type { Completion } from './op.js';
 import { openFlags, openMode, pathBytes, pathText } from './path.js';

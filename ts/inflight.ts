@@ -3,12 +3,12 @@
  * final completion; when all slots are taken, operations wait here in order. Generations make a late completion
  * harmless; the rule (increment at the final completion, 24 bits) is the one of `crates/ritsu/src/slot.rs`.
  */
-import { isAborted, reasonOf } from './cancel.js';
-import type { CancelCause, CancelOptions } from './cancel.js';
-import { abortError, closedError, timeoutError } from './errors.js';
+import type { CancelCause } from './cancel.js';
+import { closedError } from './errors.js';
 import { Fifo } from './fifo.js';
+import { Keeper } from './keeper.js';
 import { EmptyWarning } from './memory/empty-warning.js';
-import { ANSWERED, ECANCELED, EINTR, MORE, NONE, OPCODE_NAMES } from './op.js';
+import { ANSWERED, ECANCELED, EINTR, MORE, NONE, OPCODE_NAMES, QUEUED, UNREF } from './op.js';
 import type { Completion, Operation } from './op.js';
 import type { Backend } from './backend/backend.js';
 
@@ -56,6 +56,8 @@ export class Inflight {
   readonly #backend: Backend;
   readonly #operations: (AnyOperation | undefined)[] = [];
   readonly #generations: Uint32Array;
+  /** Operations with a slot, or waiting for one, that keep the process alive. */
+  readonly #keeper: Keeper;
   readonly #freeSlots: number[] = [];
   readonly #waiting = new Fifo<AnyOperation>();
   /** The first slot that was never used. */
@@ -76,6 +78,7 @@ export class Inflight {
   constructor(backend: Backend) {
     this.#backend = backend;
     this.#generations = new Uint32Array(backend.inFlightMax);
+    this.#keeper = new Keeper((on) => backend.setKeepAlive(on));
   }
 
   /** Operations that have a slot. */
@@ -94,6 +97,7 @@ export class Inflight {
   submit(operation: AnyOperation): void {
     if (operation.settled) return; // aborted before it began
     if (this.#forsaken) return operation.refuse(() => closedError(operation.syscall));
+    if ((operation.options & UNREF) === 0) this.#keeper.change(1);
     const slot = this.#freeSlots.pop() ?? (this.#unused < this.#generations.length ? this.#unused++ : undefined);
     if (slot === undefined) this.#wait(operation);
     else this.#place(operation, slot);
@@ -112,6 +116,7 @@ export class Inflight {
       return;
     }
     this.#vacate(slot, generation);
+    if ((operation.options & UNREF) === 0) this.#keeper.change(-1);
     if (operation.cancelCause !== undefined) this.#reckon(operation, completion.result);
     const { fellows } = operation;
     operation.complete(completion);
@@ -125,9 +130,10 @@ export class Inflight {
     if (operation.cancelCause !== undefined) return this.#giveUp(operation, cause);
     operation.cancelCause = cause;
     operation.isGivenUp = cause === 'closed';
-    if (operation.slot >= 0) this.#backend.cancel(operation);
+    if (operation.slot >= 0) this.#ask(operation);
     else {
       if (cause !== 'closed') this.tally.withdrawn += 1;
+      this.#unqueue(operation);
       operation.fail(operation.failure(ECANCELED).make);
     }
   }
@@ -135,10 +141,30 @@ export class Inflight {
   /** Have an operation back before its time, for no cause: it gets ECANCELED, or its answer. One without a slot never had one. */
   recall(operation: AnyOperation): void {
     if (operation.settled || operation.slot === ANSWERED) return;
-    if (operation.slot >= 0) this.#backend.cancel(operation);
+    if (operation.slot >= 0) this.#ask(operation);
     else if (this.#waiting.remove(operation)) {
+      this.#unqueue(operation);
       operation.complete({ slot: -1, generation: 0, result: ECANCELED, flags: 0, block: NONE, extra: 0, value: 0 });
     }
+  }
+
+  /** Whether the operation keeps the process alive, from now on. What was asked to end does, until it has. */
+  refer(operation: AnyOperation, on: boolean): void {
+    if (this.#forsaken || ((operation.options & UNREF) === 0) === on || (!on && operation.cancelCause !== undefined)) return;
+    operation.options ^= UNREF;
+    if (operation.slot === QUEUED || this.#operations[operation.slot] === operation) this.#keeper.change(on ? 1 : -1);
+  }
+
+  /** Whether those that do so keep the process alive at all. */
+  setKeepAlive(on: boolean): void {
+    this.#keeper.allow(on);
+  }
+
+  /** The end is waited for: from now on all do, whatever they were told. */
+  holdAll(): void {
+    this.setKeepAlive(true);
+    for (const operation of this.#operations) if (operation !== undefined) this.refer(operation, true);
+    for (const operation of this.#waiting) this.refer(operation, true);
   }
 
   /** A cancel has not ended it so far, and now its resource is destroyed. */
@@ -169,12 +195,14 @@ export class Inflight {
       if (operation === undefined) continue;
       operation.cancelCause ??= 'closed';
       operation.isGivenUp = true;
+      this.refer(operation, true);
     }
     this.#backend.cancelAll();
   }
 
   /** Fail what is left: the system did not end it, and nothing will be reported any more. */
   forsake(): void {
+    this.#keeper.end();
     this.#forsaken = true;
     for (const [slot, operation] of this.#operations.entries()) {
       if (operation === undefined) continue;
@@ -198,7 +226,22 @@ export class Inflight {
     for (const operation of this.#waiting) yield describe(operation, false);
   }
 
+  /** The backend is to end it. What has its slot may be another: a write that goes along in another one's record. */
+  #ask(operation: AnyOperation): void {
+    const holder = this.#operations[operation.slot];
+    if (holder?.generation === operation.generation) this.refer(holder, true);
+    this.#backend.cancel(operation);
+  }
+
+  /** It waits for a slot no longer, if it did. */
+  #unqueue(operation: AnyOperation): void {
+    if (operation.slot !== QUEUED) return;
+    operation.slot = -1;
+    if ((operation.options & UNREF) === 0) this.#keeper.change(-1);
+  }
+
   #wait(operation: AnyOperation): void {
+    operation.slot = QUEUED;
     this.#waiting.push(operation);
     this.#warning.watch();
   }
@@ -251,11 +294,3 @@ function describe(operation: AnyOperation, submitted: boolean): InflightInfo {
   const opcode = OPCODE_NAMES[operation.opcode] ?? String(operation.opcode);
   return { opcode, syscall, path, length, position, cancelled: cancelCause, submitted };
 }
-
-/** Why an operation must not begin, if it must not: its signal has aborted, its time is over, the proactor ended. */
-export function refusal(options: CancelOptions | undefined, syscall: string, open: boolean): Error | undefined {
-  if (!open) return closedError(syscall);
-  if (options?.signal !== undefined && isAborted(options.signal)) return abortError(reasonOf(options.signal));
-  return options?.timeout === 0 ? timeoutError(syscall) : undefined;
-}
-

@@ -72,10 +72,10 @@ export const SELECTED = 2;
 /** Completion flag: refused before the kernel saw it; all that the record named stays where it was. */
 export const REFUSED = 4;
 
-/** Option bit: the operation does not keep the process alive. */
-export const UNREF = 1;
 /** Option bit: it is left to a worker thread of the kernel at once, and not tried on this one first (IOSQE_ASYNC). */
-export const ASYNCHRONOUS = 2;
+export const ASYNCHRONOUS = 1;
+/** Option bit, for `Inflight` alone: the operation does not keep the process alive. In flight, `Proactor.refer` changes it. */
+export const UNREF = 2;
 
 /** Flag of READ_MANY: into registered memory. */
 export const REGISTERED = 1;
@@ -98,6 +98,8 @@ export const EINTR = -4;
 
 /** `slot` of one that has none, and whose answer is known: no cancel ends it any more. Before it has one it is -1. */
 export const ANSWERED = -2;
+/** `slot` of one that waits for one. */
+export const QUEUED = -3;
 
 /** The largest length of one read or write (Linux: MAX_RW_COUNT, page aligned). */
 export const LENGTH_MAX = 0x7fff_f000;

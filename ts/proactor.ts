@@ -6,13 +6,14 @@
  */
 import { MessageChannel } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
+import { refusal } from './cancel.js';
 import type { CancelCause, CancelOptions } from './cancel.js';
 import { chooseBackend, wantedBackend } from './backend/choose.js';
 import type { BackendInfo, BackendMaker } from './backend/choose.js';
 import type { Backend } from './backend/backend.js';
 import { RitsuError, checkInteger, closedError } from './errors.js';
 import { flushAtExit } from './exit.js';
-import { Inflight, refusal } from './inflight.js';
+import { Inflight } from './inflight.js';
 import type { InflightInfo, Resident } from './inflight.js';
 import { LeaseTracer } from './memory/lease-tracer.js';
 import type { Span } from './memory/block.js';
@@ -101,7 +102,6 @@ export class Proactor {
     this.backend.onBroken = () => {
       this.#open = false;
       this.#serving = false;
-      this.#refuseReads();
       this.#inflight.forsake();
       this.#dismiss();
     };
@@ -124,14 +124,12 @@ export class Proactor {
 
   /** The pool that reads of this proactor take memory from. */
   get pool(): BufferPool {
-    this.#pool ??= this.createPool(this.#options.pool);
-    return this.#pool;
+    return (this.#pool ??= this.createPool(this.#options.pool));
   }
 
   /** @internal The blocks that streams of this proactor receive into. */
   get streamGroup(): BufferGroup {
-    this.#streamGroup ??= new BufferGroup(this, this.#options.streamPool);
-    return this.#streamGroup;
+    return (this.#streamGroup ??= new BufferGroup(this, this.#options.streamPool));
   }
 
   /** Another pool, with sizes and counts of its own. */
@@ -221,23 +219,27 @@ export class Proactor {
     return { ...counters, backend: this.backend.name, waiting, cancel: { ...cancel }, copies: this.copies, pool, streamPool };
   }
 
+  /** @internal Whether an operation keeps the process alive, from now on. */
+  refer<T>(operation: Operation<T>, on: boolean): void {
+    this.#inflight.refer(operation as Operation<unknown>, on);
+  }
+
   /** Operations in flight keep the process alive (the default). */
   ref(): this {
-    this.backend.setKeepAlive(true);
+    this.#inflight.setKeepAlive(true);
     return this;
   }
 
   /** Operations in flight do not keep the process alive. */
   unref(): this {
-    this.backend.setKeepAlive(false);
+    this.#inflight.setKeepAlive(false);
     return this;
   }
 
   /** Take nothing new, finish what was begun, then end. */
   close(): Promise<void> {
     this.#open = false;
-    this.#closed ??= this.#finish();
-    return this.#closed;
+    return (this.#closed ??= this.#finish());
   }
 
   /** Take nothing new, cancel what was begun, then end: nothing writes to memory once this has resolved. */
@@ -267,11 +269,9 @@ export class Proactor {
     if (typeof descriptor === 'number') void closeDescriptor(this, descriptor);
   }
 
-  #refuseReads(): void {
-    for (const pool of this.#pools) pool.refuse(() => closedError('read'), undefined);
-  }
-
+  /** What waits for memory is refused, what waits for others ends. */
   #dismiss(): void {
+    for (const pool of this.#pools) pool.refuse(() => closedError('read'), undefined);
     for (const resident of [...this.residents]) resident.leave();
   }
 
@@ -283,8 +283,8 @@ export class Proactor {
   }
 
   async #finish(): Promise<void> {
-    this.#refuseReads();
     this.#dismiss();
+    this.#inflight.holdAll();
     // What waited for that may begin something as it goes: a guest closes what it had opened.
     do await this.#inflight.idle();
     while (!this.#inflight.isIdle);

@@ -5,12 +5,11 @@
  * It is one operation to its signal, its time and its scope, however many blocks it takes: the reads and writes have a
  * signal of the transfer's own.
  */
-import { checkCancelOptions, limit } from './cancel.js';
+import { checkCancelOptions, limit, refusal } from './cancel.js';
 import type { CancelCause, CancelOptions, Ending } from './cancel.js';
 import { argumentTypeError, checkInteger, checkPosition, timeoutError } from './errors.js';
 import type { AbortError, LateOutcome } from './errors.js';
 import { File } from './file.js';
-import { refusal } from './inflight.js';
 import type { Bytes } from './memory/bytes.js';
 import type { AllocatorReader } from './read/allocator.js';
 import type { StreamWriter } from './stream-writer.js';

@@ -108,7 +108,7 @@ export class Stream implements AsyncDisposable {
     return this;
   }
 
-  /** They do not: those that begin from here on, and the one that is armed for style 1. */
+  /** They do not. */
   unref(): this {
     this.#channel.keepAlive(false);
     return this;

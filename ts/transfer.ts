@@ -260,7 +260,7 @@ export class Transfer extends Operation<WriteResult> {
     let room = GATHERED_MAX - this.#left;
     let parts = PARTS_MAX - this.#parcels.length;
     for (const turn of this.#turns.waiting() as Iterable<unknown>) {
-      if (!(turn instanceof Transfer) || turn.flags !== WAIT_ALL || turn.options !== this.options) break;
+      if (!(turn instanceof Transfer) || turn.flags !== WAIT_ALL) break;
       if (turn.settled) continue;
       room -= turn.#left;
       parts -= turn.#parcels.length;

@@ -60,6 +60,11 @@ export class Turns {
     return this.#current === undefined && !this.#advancing && !this.#claimed;
   }
 
+  /** The one in flight. */
+  get current(): Turn | undefined {
+    return this.#current;
+  }
+
   /** Whether any waits. */
   get isLined(): boolean {
     return this.#waiting !== undefined && this.#waiting.length > 0;

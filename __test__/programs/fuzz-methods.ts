@@ -82,7 +82,7 @@ class Live {
     page.set([opcode, slot], 128);
     page[141] = argumentLength;
     page[0] = 1;
-    native.setKeepAlive(true);
+    page[6] = 1; // it keeps the loop alive
     native.reference();
     const before = this.settled;
     native.flush();

@@ -106,7 +106,7 @@ export class FuzzPage {
     doubles[word / 2 + 5] = random.pick(NUMBERS);
     [words[word + 12], words[word + 13]] = fields.argument ?? random.pick(this.#arena.names);
     words[word + 14] = fields.target ?? this.#word(known.groups);
-    words[word + 15] = fields.options ?? random.below(random.chance(0.1) ? 8 : 4);
+    words[word + 15] = fields.options ?? random.below(random.chance(0.1) ? 4 : 2);
   }
 
   #isCrowded(): boolean {

@@ -27,6 +27,8 @@ const ENOBUFS = -105;
 const EBADF = -9;
 const ADDRESSES_MAX = 16;
 const LISTENERS_MAX = 20;
+/** Where in the header JavaScript says whether the loop is to live on. */
+const KEEP_ALIVE = 6;
 const random = new Random(seed);
 const views = new Map<number, ArrayBuffer>();
 const pins = new Map<number, ArrayBuffer>();
@@ -95,7 +97,7 @@ const MEDDLING: readonly (() => unknown)[] = [
   () => native.collected(),
   () => native.capability(),
   () => native.reference(),
-  () => native.setKeepAlive(random.chance(0.5)),
+  () => (page.words[KEEP_ALIVE] = random.bits()),
   () => page.scribble(),
   () => views.delete(random.pick(blocks)),
   () => {
@@ -209,7 +211,7 @@ async function ask(opcode: number, fields: Readonly<Record<number, number>> = {}
   return new Promise((resolve) => {
     heard = resolve;
     hand(1);
-    native.setKeepAlive(true);
+    words[KEEP_ALIVE] = 1;
     native.reference();
   });
 }

@@ -27,7 +27,7 @@ export interface Method {
  * reached through what is public. The constructor of an error is that of `Error`.
  */
 const INTERNAL: Readonly<Record<string, readonly string[]>> = {
-  Proactor: ['start', 'submit', 'watch', 'cancel', 'recall', 'end', 'refuseWaiting', 'streamGroup', 'backend'],
+  Proactor: ['start', 'submit', 'watch', 'cancel', 'recall', 'refer', 'end', 'refuseWaiting', 'streamGroup', 'backend'],
   BufferPool: ['constructor', 'classFor', 'take', 'register', 'recover', 'refuse'],
   RitsuError: ['constructor'],
   TimeoutError: ['constructor'],

@@ -1,11 +1,12 @@
 /**
- * How long a process lives: `lifetime <case>`. Each has something that waits and was told to keep nothing alive, and then does what must
- * be waited for all the same. Reports `done` when that has happened; a process that ends before was not kept.
+ * How long a process lives: `lifetime <case>`. In most cases something waits and was told to keep nothing alive, and then what must be
+ * waited for is done all the same. In the others nothing waits in the end. Reports `done` when that has happened: a process that ends
+ * before was not kept, one that does not end afterwards was.
  */
 import { Worker, isMainThread, workerData } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
 import type { MessagePort } from 'node:worker_threads';
-import { Proactor, bind, connect, listen, remoteProactor, sleep } from 'ritsu';
+import { Proactor, bind, connect, listen, remoteProactor, serve, sleep } from 'ritsu';
 import type { TcpListener, TcpStream } from 'ritsu';
 import { report } from './report.ts';
 
@@ -27,12 +28,17 @@ async function idleListener(proactor: Proactor): Promise<TcpListener> {
   return listener;
 }
 
-/** One that waits for bytes, and keeps nothing alive by that. */
-async function idleStream(proactor: Proactor): Promise<TcpStream> {
+async function connected(proactor: Proactor): Promise<{ readonly stream: TcpStream; readonly peer: TcpStream }> {
   const listener = await listening(proactor);
   const [stream, peer] = await Promise.all([listener.accept(), connect({ ...listener.address(), host: '127.0.0.1', proactor })]);
   kept.push(peer);
   await listener.close();
+  return { stream, peer };
+}
+
+/** One that waits for bytes, and keeps nothing alive by that. */
+async function idleStream(proactor: Proactor): Promise<TcpStream> {
+  const { stream } = await connected(proactor);
   stream.unref();
   stream.allocator().pull().catch(() => {});
   await pause();
@@ -61,6 +67,97 @@ const CASES: Readonly<Record<string, (proactor: Proactor) => unknown>> = {
     await pause();
     await socket.close();
     done();
+  },
+  'a proactor is unreferenced, and closed': async (proactor) => {
+    const listener = await listening(proactor);
+    listener.accept().catch(() => {});
+    await pause();
+    proactor.unref();
+    await proactor.close();
+    done();
+  },
+  'a proactor is closed while a sleep that keeps nothing alive goes on': async (proactor) => {
+    void sleep(4 * QUIET_MS, { proactor, ref: false }).then(done);
+    await proactor.close();
+  },
+  'a write is referenced again': async (proactor) => {
+    const { stream } = await connected(proactor);
+    stream.unref();
+    stream.writer().writeAll(Buffer.alloc(64 * 2 ** 20)).catch(() => {});
+    await pause();
+    staysFor(stream);
+  },
+  'datagrams are referenced again': async (proactor) => {
+    const socket = (await bind({ port: 0, host: '127.0.0.1', proactor })).unref();
+    socket.allocator().pull().catch(() => {});
+    await pause();
+    staysFor(socket);
+  },
+  'who waits behind others that keep nothing alive': async () => {
+    const small = new Proactor({ inFlightMax: 2 });
+    for (let index = 0; index < 3; index += 1) void sleep(4 * QUIET_MS, { proactor: small, ref: false });
+    await sleep(1, { proactor: small });
+    done();
+  },
+  'a listener has accepted, and nobody waits': async (proactor) => {
+    const listener = await listening(proactor);
+    const [stream, peer] = await Promise.all([listener.accept(), connect({ ...listener.address(), host: '127.0.0.1', proactor })]);
+    kept.push(listener, stream, peer);
+    done();
+  },
+  'a stream has been read, and nobody waits': async (proactor) => {
+    const { stream, peer } = await connected(proactor);
+    const read = stream.allocator().read();
+    await peer.writer().writeAll('x');
+    (await read)!.release();
+    kept.push(stream);
+    done();
+  },
+  'an accept is aborted, and nobody waits': async (proactor) => {
+    const listener = await listening(proactor);
+    await listener.accept({ timeout: QUIET_MS }).catch(done);
+    kept.push(listener);
+  },
+  'a read is aborted, and nobody waits': async (proactor) => {
+    const { stream } = await connected(proactor);
+    await stream.allocator().read({ timeout: QUIET_MS }).catch(done);
+    kept.push(stream);
+  },
+  'a listener is unreferenced while it waits': async (proactor) => {
+    const listener = await listening(proactor);
+    listener.accept().catch(() => {});
+    await pause();
+    listener.unref();
+    done();
+  },
+  'a stream is unreferenced while it waits': async (proactor) => {
+    const { stream } = await connected(proactor);
+    stream.submitter().submit(Buffer.alloc(100));
+    await pause();
+    stream.unref();
+    kept.push(stream);
+    done();
+  },
+  'datagrams are unreferenced while a read waits': async (proactor) => {
+    const socket = await bind({ port: 0, host: '127.0.0.1', proactor });
+    socket.allocator().pull().catch(() => {});
+    await pause();
+    socket.unref();
+    done();
+  },
+  'who waits for a slot is aborted': async () => {
+    const small = new Proactor({ inFlightMax: 2 });
+    for (let index = 0; index < 2; index += 1) void sleep(60_000, { proactor: small, ref: false });
+    await sleep(1, { proactor: small, signal: AbortSignal.timeout(QUIET_MS) }).catch(done);
+  },
+  'a crew is closed that was about to start a worker anew': async (proactor) => {
+    const failing = new Int32Array(new SharedArrayBuffer(4));
+    const file = new URL('crew-worker.ts', import.meta.url);
+    const crew = await serve(file, { listen: { port: 0, host: '127.0.0.1' }, workers: 1, data: { failing }, proactor });
+    failing[0] = 1;
+    for (let times = 0; times < 4; times += 1) await crew.restart().catch(() => {}); // each waits longer before it tries again
+    await crew.close();
+    if (!process.getActiveResourcesInfo().includes('Timeout')) done();
   },
   'a sleep is aborted': async (proactor) => {
     const controller = new AbortController();

@@ -8,7 +8,7 @@ import type { Completion } from '../../dist/op.js';
 /** One slot, and a backend that does nothing by itself. */
 function oneSlot(): { inflight: Inflight; cancelled: unknown[] } {
   const cancelled: unknown[] = [];
-  const backend = { inFlightMax: 1, encode() {}, cancel: (operation: unknown) => cancelled.push(operation) };
+  const backend = { inFlightMax: 1, encode() {}, setKeepAlive() {}, cancel: (operation: unknown) => cancelled.push(operation) };
   return { inflight: new Inflight(backend as unknown as Backend), cancelled };
 }
 

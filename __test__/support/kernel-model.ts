@@ -50,6 +50,8 @@ export class KernelModel {
   /** How many are in the kernel: at most one, for one stream. */
   most = 0;
   cancels = 0;
+  /** Whether the process would be kept alive. */
+  keepsAlive = false;
   readonly #random: Random;
   readonly #options: KernelOptions;
   readonly #pending: AnyOperation[] = [];
@@ -75,6 +77,7 @@ export class KernelModel {
       residents: new Set(),
       start: (operation: AnyOperation) => inflight.submit(operation),
       cancel: (operation: AnyOperation, cause: CancelCause) => inflight.cancel(operation, cause),
+      refer: (operation: AnyOperation, on: boolean) => inflight.refer(operation, on),
       watch(operation: AnyOperation, wanted: CancelOptions) {
         operation.watch(wanted, (target, cause) => inflight.cancel(target, cause));
       },
@@ -88,6 +91,11 @@ export class KernelModel {
 
   get idle(): boolean {
     return this.#pending.length === 0;
+  }
+
+  /** Something that was asked to end has not ended so far. */
+  get isCancelling(): boolean {
+    return this.#cancelled.size > 0;
   }
 
   /** One operation of those pending goes on, or nothing happens. */
@@ -186,6 +194,7 @@ export class KernelModel {
       pin: () => (this.#idNext += 1),
       unpin: () => {},
       lost: () => true,
+      setKeepAlive: (on) => (this.keepsAlive = on),
       provide: (block) => this.#provide(block),
     };
     return backend as Backend;

@@ -155,6 +155,7 @@ export interface Backend {
   membership(descriptor: number, join: boolean, group: Uint8Array, over: Uint8Array | undefined): number;
 
   counters(): Counters;
+  /** Whether it keeps the process alive, from now on; at first it does not. Called very often where one operation follows the other. */
   setKeepAlive(on: boolean): void;
   /** Hand over what is encoded now instead of at the end of the turn. */
   flush(): void;

@@ -43,7 +43,6 @@ export interface NativeProactor {
   page(): ArrayBuffer;
   capability(): NativeCapability;
   reference(): void;
-  setKeepAlive(on: boolean): void;
   flush(): void;
   createPool(classes: [number, number][], hugePages: boolean): [group: number, first: number, size: number, count: number][];
   registerPool(first: number, count: number): number;
@@ -70,7 +69,7 @@ export interface NativeBinding {
   NativeProactor: new (config: NativeConfig, dispatch: (count: number) => void) => NativeProactor;
 }
 
-export const ABI_VERSION = 6;
+export const ABI_VERSION = 7;
 
 let loaded: NativeBinding | undefined;
 

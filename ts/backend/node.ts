@@ -3,8 +3,8 @@
  *
  * An operation is checked when it is encoded, begun at the end of the turn, and delivered together with all others
  * that finished meanwhile. Until it is begun it can be withdrawn; after that, only timers, reads and writes of pipes
- * and terminals can be cancelled, since Node ends no fs call, and of many reads as one those that it
- * was not given. Calls also keep the process alive, `unref` or not.
+ * and terminals can be cancelled, since Node ends no fs call, and of many reads as one those that it was not given.
+ * Calls of `node:fs` keep the process alive, whatever was said.
  *
  * Who calls: the proactor, from its thread. When calls are begun: `node/runner.ts`; how: `node/calls.ts`.
  */
@@ -203,20 +203,17 @@ export class NodeBackend implements Backend {
       wakes: this.#dispatches,
       rounds: this.#dispatches,
       dispatches: this.#dispatches,
-      overflows: 0,
       faults: this.#faults,
       withdrawn: this.#runner.withdrawn,
       cancelsSent: this.#cancelsSent,
-      stale: 0,
       retries: this.#runner.retries,
-      registeredBytes: 0,
       poolBytes: this.#blocks.poolBytes,
       ownBytes: this.#blocks.ownBytes,
       inFlight: this.#submitted - this.#completed,
       descriptorsOpen: this.#descriptors.count,
       blocksBusy: this.#blocks.busy,
       blocksProvided: this.#blocks.provided,
-      leakedBytes: 0,
+      overflows: 0, stale: 0, registeredBytes: 0, leakedBytes: 0,
       budgetYields: this.#budgetYields,
     };
   }
@@ -231,6 +228,7 @@ export class NodeBackend implements Backend {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#runner.clock.end();
     const open = [...this.#descriptors.drain()];
     await Promise.all(open.map((descriptor) => new Promise((resolve) => closeFile(descriptor, resolve))));
   }
@@ -238,6 +236,7 @@ export class NodeBackend implements Backend {
   /** Node ends no call and cannot be waited for: what it still has is left, and its answers go nowhere. */
   abandon(_deadline: number): number {
     this.#closed = true;
+    this.#runner.clock.end();
     this.cancelAll();
     while (this.#ready.length > 0) this.#deliver();
     this.#runner.abandon();

@@ -4,7 +4,7 @@
  * handed over at once.
  */
 import type { Block } from '../memory/block.js';
-import { NONE, Opcode, UNREF } from '../op.js';
+import { ASYNCHRONOUS, NONE, Opcode } from '../op.js';
 import type { Completion, Operation } from '../op.js';
 import type { Backend, ClassLayout, Counters, Features, Opened, Settle } from './backend.js';
 import * as company from './company.js';
@@ -28,6 +28,7 @@ const REFERENCED = 2;
 const COLLECTED = 3;
 const CLOSED = 4;
 const COMPANY = 5;
+const KEEP_ALIVE = 6;
 
 const COUNTER_NAMES = [
   'submitted', 'completed', 'enters', 'wakes', 'rounds', 'dispatches', 'overflows', 'faults', 'withdrawn',
@@ -48,7 +49,6 @@ export class UringBackend implements Backend {
   readonly #doubles: Float64Array;
   readonly #arguments: Uint8Array;
   readonly #completion: Completion = { slot: 0, generation: 0, result: 0, flags: 0, block: NONE, extra: 0, value: 0 };
-  #keepAlive = true;
   /** Bytes that may be sent at once before something completes: a program that goes on sending lets others have their turn. */
   #sendable = SENDABLE;
 
@@ -93,8 +93,8 @@ export class UringBackend implements Backend {
     words[word + 13] = 0;
     if (argument !== undefined) this.#encodeArgument(argument, word);
     words[word + 14] = operation.target;
-    words[word + 15] = operation.options;
-    this.#advance(index, (operation.options & UNREF) === 0);
+    words[word + 15] = operation.options & ASYNCHRONOUS;
+    this.#advance(index);
   }
 
   cancel(operation: Operation<unknown>): void {
@@ -105,7 +105,7 @@ export class UringBackend implements Backend {
     words[word] = Opcode.CANCEL;
     words[word + 14] = operation.slot;
     words[word + 15] = operation.generation;
-    this.#advance(index, true); // what was asked to end is waited for, though it kept nothing alive before
+    this.#advance(index);
   }
 
   cancelAll(): void {
@@ -130,7 +130,7 @@ export class UringBackend implements Backend {
     words[word] = Opcode.PROVIDE;
     words[word + 4] = block.id;
     words[word + 14] = group;
-    this.#advance(index, false);
+    this.#advance(index);
   }
 
   adopt(fd: number): Opened | number {
@@ -212,9 +212,10 @@ export class UringBackend implements Backend {
     return counters;
   }
 
+  /** Rust looks at the end of each turn; the loop might not come to that, if nothing keeps it alive so far. */
   setKeepAlive(on: boolean): void {
-    this.#keepAlive = on;
-    this.#native.setKeepAlive(on);
+    this.#words[KEEP_ALIVE] = on ? 1 : 0;
+    if (on && this.#words[REFERENCED] === 0) this.#native.reference();
   }
 
   flush(): void {
@@ -265,9 +266,8 @@ export class UringBackend implements Backend {
     this.#words[ARGUMENT_USED] = (offset + argument.length + 7) & ~7;
   }
 
-  #advance(index: number, keepsAlive: boolean): void {
+  #advance(index: number): void {
     this.#words[COUNT] = index + 1;
-    if (keepsAlive && this.#keepAlive && this.#words[REFERENCED] === 0) this.#native.reference();
     if (index + 1 === Layout.SUBMISSION_COUNT) this.#native.flush();
   }
 }

@@ -81,6 +81,8 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
   #address: ReturnType<TcpListener['address']> | undefined = undefined;
   #accepting: Promise<void> | undefined = undefined;
   #respawnMs = RESPAWN_FIRST_MS;
+  /** Of workers that died, and have nobody in their place so far. */
+  readonly #respawns = new Set<NodeJS.Timeout>();
   #offers = 0;
   #closed: Promise<void> | undefined = undefined;
   #restarting: Promise<void> = Promise.resolve();
@@ -222,11 +224,13 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
     for (const passage of member.offered.values()) if (passage.isOffered()) this.#offer(passage);
     if (stopping || this.#closed !== undefined) return;
     if (this.listenerCount('crash') > 0) this.emit('crash', error);
-    setTimeout(() => {
+    const respawn = setTimeout(() => {
+      this.#respawns.delete(respawn);
       // Another may have its place: in a restart there are two, the old one and the new one.
       const isTaken = this.#serving().some(({ index }) => index === member.index);
       if (this.#closed === undefined && !isTaken) this.#spawn(member.index);
     }, this.#respawnMs);
+    this.#respawns.add(respawn);
     this.#respawnMs = Math.min(this.#respawnMs * 2, RESPAWN_MAX_MS);
   }
 
@@ -239,6 +243,7 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    for (const respawn of this.#respawns) clearTimeout(respawn);
     await this.#listener?.close();
     await this.#accepting?.catch(() => {});
     await Promise.all([...this.#members].map((member) => this.#stop(member)));

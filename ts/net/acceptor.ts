@@ -10,12 +10,11 @@
  * Nothing here refers to the `Listener`: one that the program forgot is collected and closed. Who calls: the listener,
  * and the proactor when it is closed.
  */
-import { limit, limitError } from '../cancel.js';
+import { limit, limitError, refusal } from '../cancel.js';
 import type { CancelOptions, Ending } from '../cancel.js';
 import { Deferred } from '../deferred.js';
 import { closedError } from '../errors.js';
 import { Fifo } from '../fifo.js';
-import { refusal } from '../inflight.js';
 import type { Resident } from '../inflight.js';
 import { MULTISHOT, Opcode, Operation, UNREF } from '../op.js';
 import type { Completion } from '../op.js';
@@ -78,6 +77,7 @@ export class Acceptor implements Unclosed, Resident {
     this.#waiting.push(waiter);
     this.#watch(waiter, options);
     this.#arm();
+    this.#refer();
     return waiter.promise;
   }
 
@@ -86,8 +86,7 @@ export class Acceptor implements Unclosed, Resident {
     this.#keepsAlive = on;
     if (on) this.#pause?.ref();
     else this.#pause?.unref();
-    // It is armed again with the other option when its final completion is there.
-    if (this.#armed !== undefined) this.proactor.cancel(this.#armed, 'closed');
+    this.#refer();
   }
 
   leave(): void {
@@ -105,7 +104,7 @@ export class Acceptor implements Unclosed, Resident {
     operation.progress = (completion) => this.#take(completion);
     operation.descriptor = this.descriptor;
     operation.flags = MULTISHOT;
-    if (!this.#keepsAlive) operation.options = UNREF;
+    operation.options = UNREF; // but for those who wait
     operation.onSettled = () => this.#ended(operation);
     this.#armed = operation;
     this.proactor.start(operation);
@@ -130,10 +129,15 @@ export class Acceptor implements Unclosed, Resident {
     if (waiter !== undefined) {
       waiter.unwatch?.('completed');
       waiter.succeed(connection);
-      return;
+      return this.#refer();
     }
     this.#kept.push(connection);
     if (this.#kept.length >= KEPT_MAX && this.#armed !== undefined) this.proactor.cancel(this.#armed, 'closed');
+  }
+
+  /** What is armed keeps the process alive for those who wait. */
+  #refer(): void {
+    if (this.#armed !== undefined) this.proactor.refer(this.#armed, this.#keepsAlive && this.#waiting.length > 0);
   }
 
   /** The operation is over: arm the next one, if somebody waits. */
@@ -142,6 +146,7 @@ export class Acceptor implements Unclosed, Resident {
     // One that was cancelled before it had a slot has failed, too.
     if (operation.failed && operation.cancelCause === undefined) this.#refuseAll(operation.error);
     else if (this.#waiting.length > 0) this.#arm();
+    this.#refer();
   }
 
   #failAll(result: number): void {
@@ -180,7 +185,9 @@ export class Acceptor implements Unclosed, Resident {
     if (options.signal === undefined && options.timeout === undefined) return;
     waiter.unwatch = limit(options, (cause, reason) => {
       waiter.unwatch?.('aborted');
-      if (this.#waiting.remove(waiter)) waiter.fail(() => limitError(cause, reason, 'accept'));
+      if (!this.#waiting.remove(waiter)) return;
+      waiter.fail(() => limitError(cause, reason, 'accept'));
+      this.#refer();
     }, this.proactor.timers);
   }
 

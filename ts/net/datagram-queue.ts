@@ -62,12 +62,13 @@ export class DatagramRead extends Operation<Bytes | null> {
     this.length = landing.length;
     this.descriptor = queue.descriptor;
     this.ownBlock = true;
-    if (!queue.keepsAlive) this.options = UNREF;
   }
 
   /** @internal It has its memory. */
   override launch(host: Proactor): void {
-    if (!this.queue.answer(this)) super.launch(host);
+    if (this.queue.answer(this)) return;
+    if (!this.queue.keepsAlive) this.options = UNREF;
+    super.launch(host);
   }
 
   override complete(completion: Completion): void {
@@ -90,7 +91,7 @@ export class DatagramQueue implements Unclosed, Resident {
   readonly host: Proactor;
   readonly descriptor: number;
   readonly fd: number;
-  keepsAlive = true;
+  #keepsAlive = true;
   readonly #queue = new Fifo<DatagramRead>();
   /** The first of them is the next read's. */
   readonly #kept: Kept[] = [];
@@ -111,6 +112,16 @@ export class DatagramQueue implements Unclosed, Resident {
 
   get closed(): boolean {
     return this.#closed !== undefined;
+  }
+
+  get keepsAlive(): boolean {
+    return this.#keepsAlive;
+  }
+
+  /** Whether a read that waits keeps the process alive. */
+  set keepsAlive(on: boolean) {
+    this.#keepsAlive = on;
+    if (this.#current !== undefined) this.host.refer(this.#current, on);
   }
 
   get open(): boolean {

@@ -1,8 +1,7 @@
 /** Sending datagrams: where to, from which memory, and what came of it. One for each `UdpSocket`. */
-import { checkCancelOptions } from '../cancel.js';
+import { checkCancelOptions, refusal } from '../cancel.js';
 import type { CancelOptions } from '../cancel.js';
 import { argumentTypeError, checkInteger, closedError, systemError } from '../errors.js';
-import { refusal } from '../inflight.js';
 import { blockOf, inspect } from '../memory/block.js';
 import { Bytes } from '../memory/bytes.js';
 import { Parcel } from '../memory/parcel.js';

@@ -2,10 +2,10 @@
  * A UDP socket as the styles read it: one read, one datagram, in the order of the calls. Readers refer to it, and it to
  * the socket, so that a socket lives as long as its readers; how datagrams come: `datagram-queue.ts`.
  */
+import { refusal } from '../cancel.js';
 import type { CancelOptions } from '../cancel.js';
 import { Deferred } from '../deferred.js';
 import { argumentValueError } from '../errors.js';
-import { refusal } from '../inflight.js';
 import type { Bytes } from '../memory/bytes.js';
 import { PoolLanding } from '../memory/pool.js';
 import type { BufferPool } from '../memory/pool.js';

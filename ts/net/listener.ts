@@ -121,13 +121,13 @@ export abstract class Listener<S extends Stream> implements AsyncIterable<S>, As
     return this.close();
   }
 
-  /** Accepting keeps the process alive (the default). */
+  /** Waiting for a connection keeps the process alive (the default). */
   ref(): this {
     this.#acceptor.keepAlive(true);
     return this;
   }
 
-  /** Accepting does not keep the process alive. */
+  /** It does not. */
   unref(): this {
     this.#acceptor.keepAlive(false);
     return this;

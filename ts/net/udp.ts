@@ -195,13 +195,13 @@ export class UdpSocket implements AsyncDisposable {
     return this.close();
   }
 
-  /** Reads that begin from here on keep the process alive (the default). */
+  /** Reads that wait keep the process alive (the default). */
   ref(): this {
     this.#queue.keepsAlive = true;
     return this;
   }
 
-  /** Reads that begin from here on do not keep the process alive. */
+  /** Reads that wait do not keep the process alive. */
   unref(): this {
     this.#queue.keepsAlive = false;
     return this;

@@ -1,4 +1,5 @@
 /** A file as the styles read it: at a position, or in order through the file's one sequence. */
+import { refusal } from '../cancel.js';
 import type { CancelOptions } from '../cancel.js';
 import type { Bytes } from '../memory/bytes.js';
 import { PoolLanding } from '../memory/pool.js';
@@ -7,7 +8,6 @@ import type { Landing, ReadOperation } from '../memory/size-class.js';
 import type { Deferred } from '../deferred.js';
 import { closedError, systemError } from '../errors.js';
 import type { RitsuError } from '../errors.js';
-import { refusal } from '../inflight.js';
 import { Opcode, Operation } from '../op.js';
 import type { Completion, EndOptions, Failure } from '../op.js';
 import type { Proactor } from '../proactor.js';

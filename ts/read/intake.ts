@@ -10,7 +10,7 @@
  * the kernel chose: for it one operation over the group is *armed*, which goes on delivering (multishot); see `flow.ts`.
  * Beside the flow stands the end: the result (0, or an error) that every read gets once the stash is empty. A read that
  * is aborted leaves the queue at once; when it is direct, its own completion decides. Who calls: `StreamSource` (reads),
- * the group (`wake`, `spill`), `Channel` (`close`, `setOptions`).
+ * the group (`wake`, `spill`), `Channel` (`close`, `keepAlive`).
  */
 import type { CancelOptions } from '../cancel.js';
 import { closedError } from '../errors.js';
@@ -19,13 +19,13 @@ import type { Block } from '../memory/block.js';
 import type { GroupUser } from '../memory/group.js';
 import { giveBack } from '../memory/loan.js';
 import type { Landing } from '../memory/size-class.js';
-import { ECANCELED, MULTISHOT, Opcode, SELECTED } from '../op.js';
+import { ECANCELED, MULTISHOT, Opcode, SELECTED, UNREF } from '../op.js';
 import type { Completion } from '../op.js';
 import type { Proactor } from '../proactor.js';
 import { verdictOf } from './flow.js';
 import type { Flow } from './flow.js';
 import { Stash } from './stash.js';
-import { Inquiry, StreamRead, StreamReads } from './stream-read.js';
+import { Inquiry, StreamRead, StreamReads, inquiryOver } from './stream-read.js';
 import type { Inquirer, ReadQueue } from './stream-read.js';
 
 const POLLIN = 1;
@@ -64,18 +64,24 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
 
   read(landing: Landing, options: CancelOptions | undefined, holder: object): StreamRead {
     const read = new StreamRead(this, landing, this.#descriptor);
-    if (this.options !== 0) read.options = this.options;
     this.#host.tracer?.mark(read);
     this.push(read, holder);
+    this.refer();
     if (options !== undefined) this.#host.watch(read, options);
     this.pump();
     return read;
   }
 
-  /** Option bits of what is begun from here on; the armed operation is begun again. */
-  setOptions(options: number): void {
-    this.options = options;
-    this.stop();
+  /** Whether reads that wait keep the process alive. */
+  keepAlive(on: boolean): void {
+    this.options = on ? 0 : UNREF;
+    if (this.direct !== undefined) this.#host.refer(this.direct, on);
+    this.refer();
+  }
+
+  override shift(): void {
+    super.shift();
+    if (this.isEmpty) this.refer();
   }
 
   /** Bytes that go to the next read, before all others. One that the kernel has comes back for them. */
@@ -87,7 +93,6 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
 
   /** `close`, without giving up what is stashed: that is the result. Nothing waits. */
   async detach(): Promise<Uint8Array> {
-    this.stop();
     this.leaveGroup();
     if (this.#inquiry !== undefined) this.#host.cancel(this.#inquiry, 'closed');
     await this.drained();
@@ -160,19 +165,15 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
 
   private changed(): void {
     this.pump();
-    if (this.onDrained !== undefined) this.announce();
+    if (this.#inquiry === undefined && this.direct === undefined) this.onDrained?.();
   }
 
   /** Resolves when nothing is in flight. */
   private drained(): Promise<void> {
     return new Promise((resolve) => {
       this.onDrained = resolve;
-      this.announce();
+      this.changed();
     });
-  }
-
-  private announce(): void {
-    if (this.#inquiry === undefined && this.direct === undefined) this.onDrained?.();
   }
 
   private get hasStashed(): boolean {
@@ -251,22 +252,17 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
     else {
       this.#flow = 'direct';
       this.direct = read;
+      if (read.options !== this.options) read.options = this.options;
       this.#host.start(read);
     }
   }
 
   private armGroup(most: number): void {
     const group = this.#host.streamGroup;
-    const block = group.selects ? undefined : group.take();
-    if (group.selects ? !group.prepare() : block === undefined) {
-      this.#flow = 'waiting';
-      return group.wait(this);
-    }
-    const inquiry = new Inquiry(group.selects ? this.#select : Opcode.READ, this, this.#descriptor, group.number);
-    inquiry.block = block;
-    if (this.#multishot && group.selects && most >= group.size) inquiry.flags = MULTISHOT;
-    else inquiry.length = Math.min(most, group.size);
-    this.begin(inquiry, 'armed');
+    const inquiry = inquiryOver(group, this, { select: this.#select, multishot: this.#multishot, descriptor: this.#descriptor, most });
+    if (inquiry !== undefined) return this.begin(inquiry, 'armed');
+    this.#flow = 'waiting';
+    group.wait(this);
   }
 
   private poll(): void {
@@ -277,8 +273,13 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
   private begin(inquiry: Inquiry, flow: Flow): void {
     this.#flow = flow;
     this.#inquiry = inquiry;
-    if (this.options !== 0) inquiry.options = this.options;
+    if (this.isEmpty || this.options !== 0) inquiry.options = UNREF;
     this.#host.start(inquiry);
+  }
+
+  /** What was asked for no read in particular keeps the process alive for those that wait. */
+  private refer(): void {
+    if (this.#inquiry !== undefined) this.#host.refer(this.#inquiry, this.options === 0 && !this.isEmpty);
   }
 
   private stop(): void {

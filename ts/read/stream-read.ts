@@ -2,9 +2,10 @@
 import { STREAM } from '../errors.js';
 import { rangeOf } from '../memory/block.js';
 import { Bytes } from '../memory/bytes.js';
+import type { BufferGroup } from '../memory/group.js';
 import { giveBack } from '../memory/loan.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
-import { ECANCELED, NONE, Opcode, Operation } from '../op.js';
+import { ECANCELED, MULTISHOT, NONE, Opcode, Operation } from '../op.js';
 import type { Completion, Failure } from '../op.js';
 import type { Proactor } from '../proactor.js';
 import type { Stash } from './stash.js';
@@ -208,3 +209,25 @@ Object.assign(Inquiry.prototype, {
     this.inquirer.delivered(completion);
   },
 });
+
+/** What the kernel is asked to choose blocks for. */
+export interface Wanted {
+  /** The opcode by which it chooses. */
+  readonly select: number;
+  /** One operation may bring many. */
+  readonly multishot: boolean;
+  readonly descriptor: number;
+  /** Bytes that the first read takes. */
+  readonly most: number;
+}
+
+/** An inquiry over a group, or into a block of it where the kernel cannot choose; undefined where it has none now. */
+export function inquiryOver(group: BufferGroup, inquirer: Inquirer, { select, multishot, descriptor, most }: Wanted): Inquiry | undefined {
+  const block = group.selects ? undefined : group.take();
+  if (group.selects ? !group.prepare() : block === undefined) return undefined;
+  const inquiry = new Inquiry(group.selects ? select : Opcode.READ, inquirer, descriptor, group.number);
+  inquiry.block = block;
+  if (multishot && group.selects && most >= group.size) inquiry.flags = MULTISHOT;
+  else inquiry.length = Math.min(most, group.size);
+  return inquiry;
+}

@@ -2,10 +2,10 @@
  * A stream as the styles read it: in the order of the reads, and at no position. Readers refer to it, and it refers to
  * the stream, so that a stream lives as long as its readers; what is in flight refers to the `Intake` only.
  */
+import { refusal } from '../cancel.js';
 import type { CancelOptions } from '../cancel.js';
 import type { Deferred } from '../deferred.js';
 import { argumentValueError } from '../errors.js';
-import { refusal } from '../inflight.js';
 import type { Bytes } from '../memory/bytes.js';
 import { PoolLanding } from '../memory/pool.js';
 import type { BufferPool } from '../memory/pool.js';

@@ -1,5 +1,5 @@
 /** How an operation is written for another thread. */
-import { ASYNCHRONOUS, Opcode, UNREF } from '../op.js';
+import { ASYNCHRONOUS, Opcode } from '../op.js';
 import type { Operation } from '../op.js';
 import { Ask, GIVEN_UP } from './wire.js';
 import type { RecordWriter } from './records.js';
@@ -16,7 +16,7 @@ export function record(records: RecordWriter<Uint8Array>, operation: Operation<u
   words[at + Ask.OPCODE] = singleOf(operation);
   words[at + Ask.DESCRIPTOR] = operation.descriptor;
   words[at + Ask.FLAGS] = operation.flags;
-  words[at + Ask.OPTIONS] = operation.options & (UNREF | ASYNCHRONOUS);
+  words[at + Ask.OPTIONS] = operation.options & ASYNCHRONOUS;
   words[at + Ask.TARGET] = operation.target;
   words[at + Ask.LENGTH] = length;
   words[at + Ask.POSITION] = operation.position;

@@ -12,7 +12,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { Backend, BackendKind, Counters, Features, Opened, Settle } from '../backend/backend.js';
 import { NOTHING } from '../backend/switches.js';
 import { FAULT_CLOSED, closedError } from '../errors.js';
-import { MORE, NONE, Opcode, UNREF } from '../op.js';
+import { MORE, NONE, Opcode } from '../op.js';
 import type { Completion, Operation } from '../op.js';
 import { LocalMemory, isRead } from './local-memory.js';
 import { Questions } from './questions.js';
@@ -51,11 +51,9 @@ export class RemoteBackend extends LocalMemory implements Backend {
   readonly #answers: RecordReader<ArrayBuffer | Detail>;
   #postDue = false;
   #detail: Detail | undefined = undefined;
-  #keepsAlive = true;
-  /** Whether the port keeps the process alive; until the owner's welcome it does. */
-  #holds = true;
-  /** Operations that keep the process alive. */
-  #referenced = 0;
+  #keepsAlive = false;
+  /** Until the owner's welcome the port keeps the process alive. */
+  #isWelcome = false;
   #closed = false;
   #gone = false;
   #counts = { submitted: 0, completed: 0, enters: 0, wakes: 0, faults: 0, cancelsSent: 0 };
@@ -83,7 +81,6 @@ export class RemoteBackend extends LocalMemory implements Backend {
     const { opcode } = operation;
     this.#operations[operation.slot] = operation;
     this.#counts.submitted += 1;
-    if ((operation.options & UNREF) === 0) this.#refer(1);
     const payload = this.#closed || this.#gone ? FAULT_CLOSED : this.lendOut(operation);
     if (typeof payload === 'number') return void setImmediate(() => this.#answerHere(operation, payload));
     if (opcode === Opcode.CLOSE) this.#addresses.delete(operation.descriptor);
@@ -97,8 +94,6 @@ export class RemoteBackend extends LocalMemory implements Backend {
     const target = this.#operations[operation.slot];
     if (target?.generation !== operation.generation) return;
     this.#counts.cancelsSent += 1;
-    if ((target.options & UNREF) !== 0) this.#refer(1); // what was asked to end is waited for
-    target.options &= ~UNREF;
     recordCancel(this.#asks, operation);
     this.#schedule();
   }
@@ -157,7 +152,7 @@ export class RemoteBackend extends LocalMemory implements Backend {
 
   setKeepAlive(on: boolean): void {
     this.#keepsAlive = on;
-    this.#refer(0);
+    if (this.#isWelcome) this.#hold(on);
   }
 
   flush(): void {
@@ -207,7 +202,8 @@ export class RemoteBackend extends LocalMemory implements Backend {
     if (response.kind !== 'welcome') return this.#lose();
     this.features = response.features;
     this.#joined.resolve(response.features);
-    this.#refer(0);
+    this.#isWelcome = true;
+    this.#hold(this.#keepsAlive);
   }
 
   #deliver(batch: Batch<ArrayBuffer | Detail>): void {
@@ -238,14 +234,13 @@ export class RemoteBackend extends LocalMemory implements Backend {
   }
 
   #finish(operation: Operation<unknown>, completion: Completion): void {
-    const { slot, generation, block, options } = operation;
+    const { slot, generation, block } = operation;
     completion.slot = slot;
     completion.generation = generation;
     if ((completion.flags & MORE) === 0) {
       this.#operations[slot] = undefined;
       this.#counts.completed += 1;
       if (block !== undefined) this.blocks.giveBack(block.id);
-      if ((options & UNREF) === 0) this.#refer(-1);
     }
     const memory = block?.memory;
     this.#settle(completion);
@@ -260,13 +255,8 @@ export class RemoteBackend extends LocalMemory implements Backend {
     this.#finish(operation, completion);
   }
 
-  /** The port is told only of what changes: it would be the dearest part of a no-op. */
-  #refer(change: number): void {
-    this.#referenced += change;
-    const holds = this.#referenced > 0 && this.#keepsAlive;
-    if (holds === this.#holds) return;
-    this.#holds = holds;
-    if (holds) this.#port.ref();
+  #hold(on: boolean): void {
+    if (on || this.#closed) this.#port.ref();
     else this.#port.unref();
   }
 

@@ -3,7 +3,7 @@
  * nothing has happened: no byte is consumed, no block chosen, no connection taken.
  */
 import { answerNow, fifoOf, openNow, readPlacesNow } from '../backend/node/immediate.js';
-import { Opcode, UNREF } from '../op.js';
+import { Opcode } from '../op.js';
 import { totalOf } from './bytes-queue.js';
 import type { Answer, RingCall } from './call.js';
 import { Connection } from './connection.js';
@@ -58,9 +58,9 @@ export function giveUp(call: RingCall): void {
 
 /** The clock ends it, in the order of the deadlines. */
 function tick(call: RingCall, { clock, rang }: World): Answer | undefined {
-  const { extra, options } = call.operation;
+  const { extra } = call.operation;
   if (extra === 0) return { result: 0 };
-  call.stop ??= clock.after(extra, (options & UNREF) === 0, () => rang(call));
+  call.stop ??= clock.after(extra, () => rang(call));
   return undefined;
 }
 

@@ -66,12 +66,14 @@ export class VirtualClock implements SimulatedClock, Timers {
   }
 
   /** As the ring asks for its timers; the result prevents it. */
-  after(milliseconds: number, _referenced: boolean, ring: () => void): () => void {
+  after(milliseconds: number, ring: () => void): () => void {
     const alarm = this.set(milliseconds, ring);
     return () => this.clear(alarm);
   }
 
   setKeepAlive(_on: boolean): void {}
+
+  end(): void {}
 
   async advance(milliseconds: number): Promise<void> {
     const target = this.#now + checkInteger('milliseconds', milliseconds, 0, Number.MAX_SAFE_INTEGER);

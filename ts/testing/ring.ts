@@ -212,10 +212,12 @@ export class SimulatedRing implements Backend {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#world.clock.end();
     for (const descriptor of this.#world.descriptors.drain()) shut(descriptor);
   }
 
   abandon(_deadline: number): number {
+    this.#world.clock.end();
     this.cancelAll();
     while (this.#submitted > this.#completed && this.step());
     this.#closed = true;

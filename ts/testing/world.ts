@@ -10,8 +10,9 @@ import type { Trace } from './trace.js';
 
 /** The ring's timers. */
 export interface RingClock {
-  after(milliseconds: number, referenced: boolean, ring: () => void): () => void;
+  after(milliseconds: number, ring: () => void): () => void;
   setKeepAlive(on: boolean): void;
+  end(): void;
 }
 
 export interface World {

@@ -15,7 +15,7 @@ use ritsu::{BlockId, Detail, Fault, FileStatus, Op, OpOptions, Outcome, Token};
 pub use address::{decode_address, encode_address};
 
 /// Grows with every change of this file that the other side would notice.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 
 /// Header: words, then counters.
 pub const HEADER_BYTES: usize = 512;
@@ -71,7 +71,7 @@ pub mod word {
     pub const SUBMISSION_COUNT: usize = 0;
     /// Bytes used in the argument arena. JavaScript advances by multiples of 8, the bridge zeroes.
     pub const ARGUMENT_USED: usize = 1;
-    /// 1 while the loop is kept alive.
+    /// 1 while the loop is kept alive. The bridge writes it.
     pub const REFERENCED: usize = 2;
     /// Block ids waiting in `collected()`.
     pub const COLLECTED_COUNT: usize = 3;
@@ -79,6 +79,8 @@ pub mod word {
     pub const CLOSED: usize = 4;
     /// 1 while another copy of the package has rings on this loop. JavaScript sets it.
     pub const COMPANY: usize = 5;
+    /// 1 while ops are to keep the loop alive. JavaScript sets it, and calls `reference()` when `REFERENCED` is 0.
+    pub const KEEP_ALIVE: usize = 6;
 }
 
 /// Where the counters begin: f64 each, in the order of [`COUNTER_NAMES`].
@@ -119,10 +121,8 @@ pub const FLAG_MORE: u32 = 1;
 pub const FLAG_SELECTED: u32 = 2;
 /// Completion flag: refused before the kernel saw it; nothing that the record named changed hands.
 pub const FLAG_REFUSED: u32 = 4;
-/// Option bit: the op does not keep the loop alive.
-pub const OPTION_UNREF: u32 = 1;
 /// Option bit: hand the op to a kernel worker at once.
-pub const OPTION_ASYNC: u32 = 2;
+pub const OPTION_ASYNC: u32 = 1;
 /// Flag of a read at many places: into a registered block.
 pub const READ_REGISTERED: u32 = 1;
 /// Flag of ops that may bring many completions.
@@ -323,8 +323,6 @@ pub enum Request {
         op: Op,
         /// How to submit it.
         options: OpOptions,
-        /// Whether the op keeps the loop alive.
-        referenced: bool,
     },
     /// Asks the kernel to end an op.
     Cancel(Token),
@@ -358,7 +356,7 @@ pub fn decode(record: &SubmissionRecord, argument: &dyn Fn(usize, usize) -> Vec<
         let group = u16::try_from(record.target).unwrap_or(u16::MAX);
         return Ok(Request::Provide { group, block: BlockId(record.block) });
     }
-    if record.options & !(OPTION_UNREF | OPTION_ASYNC) != 0 {
+    if record.options & !OPTION_ASYNC != 0 {
         return Err(Refusal { token: token(record), result: fault::ARGUMENT });
     }
     match decode::operation(opcode, record, argument) {
@@ -366,7 +364,6 @@ pub fn decode(record: &SubmissionRecord, argument: &dyn Fn(usize, usize) -> Vec<
             token: token(record),
             op,
             options: OpOptions { asynchronous: record.options & OPTION_ASYNC != 0 },
-            referenced: record.options & OPTION_UNREF == 0,
         }),
         None => Err(Refusal { token: token(record), result: fault::ARGUMENT }),
     }

@@ -125,11 +125,7 @@ pub struct Bridge {
     retry_armed: Cell<bool>,
     /// Outcomes that did not fit into a batch; they go first next time.
     stash: RefCell<VecDeque<Outcome>>,
-    keep_alive: Cell<bool>,
     referenced: Cell<bool>,
-    /// Ops in flight that keep the loop alive, and which slots they have.
-    referenced_ops: Cell<u32>,
-    slot_referenced: Box<[Cell<bool>]>,
     pins: RefCell<HashMap<u32, Reference>>,
     own: RefCell<HashSet<u32>>,
     exposed: RefCell<HashSet<u32>>,
@@ -152,14 +148,13 @@ impl Bridge {
         let (config, budget) = read_config(js, config)?;
         let event_loop = js.event_loop()?;
         let function = js.reference(dispatch)?;
-        let slots = config.in_flight_max as usize;
         let proactor = Proactor::new(config).map_err(|error| setup_failure(&error))?;
         let context = js.async_context("ritsu")?;
         let callee = Callee { function, context };
-        Self::new(js, proactor, slots, budget, callee).enter_loop(event_loop)
+        Self::new(js, proactor, budget, callee).enter_loop(event_loop)
     }
 
-    fn new(js: Js, proactor: Proactor, slots: usize, budget: Budget, callee: Callee) -> Rc<Bridge> {
+    fn new(js: Js, proactor: Proactor, budget: Budget, callee: Callee) -> Rc<Bridge> {
         Rc::new(Bridge {
             js,
             page: Rc::new(Page::new()),
@@ -179,10 +174,7 @@ impl Bridge {
             js_dead: Cell::new(false),
             retry_armed: Cell::new(false),
             stash: RefCell::default(),
-            keep_alive: Cell::new(true),
             referenced: Cell::new(false),
-            referenced_ops: Cell::new(0),
-            slot_referenced: vec![Cell::new(false); slots].into_boxed_slice(),
             pins: RefCell::default(),
             own: RefCell::default(),
             exposed: RefCell::default(),
@@ -253,21 +245,8 @@ impl Bridge {
         named.map(|(_, name)| *name).collect::<Vec<_>>().join("|")
     }
 
-    /// `reference()`: an op was queued while nothing kept the loop alive.
+    /// `reference()`: the loop shall be kept alive, and may end before it comes to look.
     pub fn reference(&self) {
-        if self.keep_alive.get() && self.stage.get() == Stage::Open {
-            self.set_referenced(true);
-        }
-    }
-
-    /// `unreference()`: lets the loop end, unless an op that keeps it alive is queued or in flight.
-    pub fn unreference(&self) {
-        self.sync_reference();
-    }
-
-    /// `setKeepAlive(on)`: off, nothing here keeps the loop alive.
-    pub fn set_keep_alive(&self, on: bool) {
-        self.keep_alive.set(on);
         self.sync_reference();
     }
 
@@ -310,11 +289,10 @@ impl Bridge {
         }
     }
 
-    /// The loop is kept alive exactly while an op that shall do so is in flight or queued.
+    /// The loop is kept alive exactly while JavaScript wants it to be: it knows which ops are to do so, and what was said of them since.
     fn sync_reference(&self) {
-        let busy = self.referenced_ops.get() > 0 || self.page.word(word::SUBMISSION_COUNT) > 0;
         let able = self.stage.get() == Stage::Open && !self.js_dead.get();
-        let on = busy && able && self.keep_alive.get();
+        let on = able && self.page.word(word::KEEP_ALIVE) != 0;
         if self.handles.get().is_some() {
             self.set_referenced(on);
         }

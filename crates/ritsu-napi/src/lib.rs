@@ -93,6 +93,7 @@ mod items {
             ("collectedCount", word::COLLECTED_COUNT as u32),
             ("closed", word::CLOSED as u32),
             ("company", word::COMPANY as u32),
+            ("keepAlive", word::KEEP_ALIVE as u32),
         ];
         let faults = [
             ("OPCODE", abi::fault::OPCODE),
@@ -122,7 +123,7 @@ mod items {
             parts_max: abi::PARTS_MAX as u32,
             opcodes: Opcode::ALL.iter().map(|(opcode, name)| ((*name).to_owned(), *opcode as u32)).collect(),
             flags: named(&[("MORE", abi::FLAG_MORE), ("SELECTED", abi::FLAG_SELECTED), ("REFUSED", abi::FLAG_REFUSED)]),
-            options: named(&[("UNREF", abi::OPTION_UNREF), ("ASYNC", abi::OPTION_ASYNC)]),
+            options: named(&[("ASYNC", abi::OPTION_ASYNC)]),
             faults: faults.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect(),
         }
     }
@@ -214,29 +215,11 @@ mod items {
             })
         }
 
-        /// An op was queued while `header.referenced` was 0: keep the loop alive for it.
+        /// `header.keepAlive` was set while `header.referenced` was 0: keep the loop alive. It is looked at after each turn besides.
         #[napi]
         pub fn reference(&self) -> Result<()> {
             self.bridge.call(|bridge| {
                 bridge.reference();
-                Ok(())
-            })
-        }
-
-        /// Lets the loop end, unless an op that keeps it alive is queued or in flight.
-        #[napi]
-        pub fn unreference(&self) -> Result<()> {
-            self.bridge.call(|bridge| {
-                bridge.unreference();
-                Ok(())
-            })
-        }
-
-        /// Off: nothing of this proactor keeps the loop alive.
-        #[napi]
-        pub fn set_keep_alive(&self, on: bool) -> Result<()> {
-            self.bridge.call(|bridge| {
-                bridge.set_keep_alive(on);
                 Ok(())
             })
         }

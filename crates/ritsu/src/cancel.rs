@@ -30,12 +30,6 @@ impl Proactor {
         }
     }
 
-    /// Whether it is an op in flight.
-    #[must_use]
-    pub fn knows(&self, target: Token) -> bool {
-        self.slots.cargo(target).is_some()
-    }
-
     /// What the kernel has not seen of an op of many parts never happens; for the rest a cancel is sent.
     fn withdraw_rest(&mut self, target: Token) {
         let cargo = self.slots.complete(target).expect("it is cancelling");

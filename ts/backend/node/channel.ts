@@ -2,50 +2,31 @@
  * What a descriptor of the `node` backend is where it is no file: a connection, a server, a datagram socket. All three
  * are waited for in the same way: ask whether something is there, and be told when it may be.
  *
- * Node keeps a process alive for an open socket; an op does so only while it waits. So channels are unreferenced, and
- * referenced while an op waits that shall keep the process alive.
+ * Node keeps a process alive for an open socket; an op does so only while it waits, and the backend sees to that. So
+ * channels are unreferenced.
  */
 import type { SocketAddress } from './address.js';
 
-/** Something that Node can hold the loop open for. */
-interface Holder {
-  ref(): unknown;
-  unref(): unknown;
-}
-
 /** Those who wait at one channel; told all together, they look again themselves. */
 export class Waiters {
-  readonly #holder: Holder;
   readonly #waiting = new Set<() => void>();
-  #holding = 0;
 
-  constructor(holder: Holder) {
-    this.#holder = holder;
-    holder.unref();
+  constructor(socket: { unref(): unknown }) {
+    socket.unref();
   }
 
   /** Call `ready` once, when something happened. The result prevents it. */
-  add(referenced: boolean, ready: () => void): () => void {
+  add(ready: () => void): () => void {
     const told = (): void => {
-      stop();
+      this.#waiting.delete(told);
       ready();
     };
-    const stop = (): void => {
-      if (this.#waiting.delete(told) && referenced) this.#hold(-1);
-    };
     this.#waiting.add(told);
-    if (referenced) this.#hold(1);
-    return stop;
+    return () => void this.#waiting.delete(told);
   }
 
   tell(): void {
-    for (const told of [...this.#waiting]) told();
-  }
-
-  #hold(change: 1 | -1): void {
-    this.#holding += change;
-    if (this.#holding === 0) this.#holder.unref();
-    else if (change === 1 && this.#holding === 1) this.#holder.ref();
+    for (const told of [...this.#waiting]) if (this.#waiting.has(told)) told();
   }
 }
 

@@ -1,23 +1,22 @@
 /**
- * Timers of the `node` backend: never early, as long as one likes, and together referenced or not.
+ * Timers of the `node` backend: never early, and as long as one likes. None keeps the process alive, but for one that never
+ * rings, which does so while it is told to.
  *
  * Node's own fire up to a millisecond early by the monotonic clock, and at once when asked for more than 2^31 ms. One
  * that fired early is set again, and a later one must not overtake it then: both may be due when the loop comes around.
  */
 
-const { setTimeout, clearTimeout } = globalThis;
+const { setTimeout, clearTimeout, setInterval, clearInterval } = globalThis;
 const now = performance.now.bind(performance);
 const SPAN_MAX_MS = 2 ** 31 - 1;
 
 class Alarm {
   readonly due: number;
-  readonly #referenced: boolean;
   readonly #fired: (alarm: Alarm, isDue: boolean) => void;
   #timer: NodeJS.Timeout;
 
-  constructor(milliseconds: number, referenced: boolean, fired: (alarm: Alarm, isDue: boolean) => void) {
+  constructor(milliseconds: number, fired: (alarm: Alarm, isDue: boolean) => void) {
     this.due = now() + milliseconds;
-    this.#referenced = referenced;
     this.#fired = fired;
     this.#timer = this.#arm(milliseconds);
   }
@@ -26,21 +25,12 @@ class Alarm {
     clearTimeout(this.#timer);
   }
 
-  setReferenced(on: boolean): void {
-    if (on && this.#referenced) this.#timer.ref();
-    else this.#timer.unref();
-  }
-
   #arm(milliseconds: number): NodeJS.Timeout {
     return setTimeout(() => {
       const left = this.due - now();
-      if (left > 0) {
-        const referenced = this.#timer.hasRef();
-        this.#timer = this.#arm(left);
-        if (!referenced) this.#timer.unref();
-      }
+      if (left > 0) this.#timer = this.#arm(left);
       this.#fired(this, left <= 0);
-    }, Math.min(Math.ceil(milliseconds), SPAN_MAX_MS));
+    }, Math.min(Math.ceil(milliseconds), SPAN_MAX_MS)).unref();
   }
 }
 
@@ -48,20 +38,25 @@ export class Clock {
   readonly #alarms = new Map<Alarm, () => void>();
   /** Those that fired before their time, and were set again. */
   readonly #early = new Set<Alarm>();
-  #keepAlive = true;
+  #keeper: NodeJS.Timeout | undefined = undefined;
 
   /** Call `ring` once, `milliseconds` from now at the earliest. The result prevents it. */
-  after(milliseconds: number, referenced: boolean, ring: () => void): () => void {
-    const alarm = new Alarm(milliseconds, referenced, this.#fired);
+  after(milliseconds: number, ring: () => void): () => void {
+    const alarm = new Alarm(milliseconds, this.#fired);
     this.#alarms.set(alarm, ring);
-    alarm.setReferenced(this.#keepAlive);
     return () => this.#remove(alarm);
   }
 
-  /** Whether alarms that ask for it keep the process alive. */
+  /** Whether the process is kept alive. */
   setKeepAlive(on: boolean): void {
-    this.#keepAlive = on;
-    for (const alarm of this.#alarms.keys()) alarm.setReferenced(on);
+    this.#keeper ??= setInterval(() => {}, SPAN_MAX_MS);
+    if (on) this.#keeper.ref();
+    else this.#keeper.unref();
+  }
+
+  /** Nothing is asked of it any more. */
+  end(): void {
+    clearInterval(this.#keeper);
   }
 
   readonly #fired = (alarm: Alarm, isDue: boolean): void => {

@@ -4,7 +4,7 @@
  * the last call that holds it has finished, and gives back what a call owned. Delivery is the backend's.
  */
 import { Fifo } from '../../fifo.js';
-import { NONE, Opcode, SELECTED, UNREF } from '../../op.js';
+import { NONE, Opcode, SELECTED } from '../../op.js';
 import { FINISHED, OUT, WAITING } from './call.js';
 import { EAGAIN, STARTERS, closeFile, closeFileSync, errnoOf, startOpen } from './calls.js';
 import { Clock } from './clock.js';
@@ -151,10 +151,10 @@ export class Runner {
   }
 
   #startTimeout(call: Call): void {
-    const { extra, options } = call.operation;
+    const { extra } = call.operation;
     if (extra === 0) return this.#finish(call, 0);
     call.state = OUT;
-    call.stop = this.clock.after(extra, (options & UNREF) === 0, () => this.#finish(call, 0));
+    call.stop = this.clock.after(extra, () => this.#finish(call, 0));
   }
 
   #report(call: Call, result: number): void {
@@ -168,7 +168,7 @@ export class Runner {
   #pause(call: Call): void {
     this.retries += 1;
     call.pause = Math.min(Math.max(call.pause * 2, PAUSE_MIN_MS), PAUSE_MAX_MS);
-    call.stop = this.clock.after(call.pause, (call.operation.options & UNREF) === 0, () => {
+    call.stop = this.clock.after(call.pause, () => {
       call.stop = undefined;
       this.#backlog.push(call);
       this.#feed();

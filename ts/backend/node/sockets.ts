@@ -2,7 +2,7 @@
  * How the operations of sockets are begun. Those that receive or accept look whether something is there, and wait if
  * not; those that send give Node their memory and are told when it has done with it; those that open bring a descriptor.
  */
-import { Opcode, UNREF } from '../../op.js';
+import { Opcode } from '../../op.js';
 import type { BlockTable } from './blocks.js';
 import type { Call } from './call.js';
 import type { WaitableChannel } from './channel.js';
@@ -89,8 +89,7 @@ function use(call: Call, blocks: BlockTable, ends: Ends): void {
 function wait(call: Call, isThere: () => boolean, go: () => void): void {
   call.stop = undefined;
   if (isThere()) return go();
-  const referenced = (call.operation.options & UNREF) === 0;
-  call.stop = (call.descriptor!.channel as WaitableChannel).waiters.add(referenced, () => wait(call, isThere, go));
+  call.stop = (call.descriptor!.channel as WaitableChannel).waiters.add(() => wait(call, isThere, go));
 }
 
 function accept(call: Call, { finish, opened }: Ends): void {

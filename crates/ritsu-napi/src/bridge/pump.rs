@@ -46,48 +46,28 @@ impl Bridge {
     }
 
     fn submit(&self, proactor: &mut Proactor, request: Request) {
-        let (token, op, options, referenced) = match request {
-            Request::Cancel(target) => {
-                // What was asked to end is waited for, though it kept nothing alive before.
-                if proactor.knows(target) {
-                    self.hold(target.slot, true);
-                }
-                return proactor.cancel(target);
-            }
+        let (token, op, options) = match request {
+            Request::Cancel(target) => return proactor.cancel(target),
             Request::Provide { group, block } => {
                 if proactor.provide(group, block).is_err() {
                     count(&self.counters.faults);
                 }
                 return;
             }
-            Request::Submit { token, op, options, referenced } => (token, op, options, referenced),
+            Request::Submit { token, op, options } => (token, op, options),
         };
-        match proactor.submit(token, op, options) {
-            Ok(()) => self.hold(token.slot, referenced),
-            Err(SubmitError { error, .. }) => match abi::refusal_result(error) {
+        if let Err(SubmitError { error, .. }) = proactor.submit(token, op, options) {
+            match abi::refusal_result(error) {
                 Some(result) => self.refuse(proactor, token, result),
                 None => count(&self.counters.faults),
-            },
+            }
         }
     }
 
     /// Completes a record that cannot be submitted. If even its slot is not right, nobody can be told.
     fn refuse(&self, proactor: &mut Proactor, token: Token, result: i32) {
-        match proactor.refuse(token, result) {
-            Ok(()) => self.hold(token.slot, true),
-            Err(_) => count(&self.counters.faults),
-        }
-    }
-
-    fn hold(&self, slot: u32, referenced: bool) {
-        if referenced && !self.slot_referenced[slot as usize].replace(true) {
-            self.referenced_ops.set(self.referenced_ops.get() + 1);
-        }
-    }
-
-    fn release(&self, slot: u32) {
-        if self.slot_referenced[slot as usize].replace(false) {
-            self.referenced_ops.set(self.referenced_ops.get() - 1);
+        if proactor.refuse(token, result).is_err() {
+            count(&self.counters.faults);
         }
     }
 
@@ -220,19 +200,12 @@ impl Bridge {
             && self.page.batch_length() < limit
             && self.page.push(outcome)
         {
-            if !outcome.more {
-                self.release(outcome.token.slot);
-            }
             stash.pop_front();
         }
         let room = limit - self.page.batch_length();
         if stash.is_empty() && room > 0 {
             proactor.reap(room as usize, &mut |outcome| {
-                if stash.is_empty() && self.page.push(&outcome) {
-                    if !outcome.more {
-                        self.release(outcome.token.slot);
-                    }
-                } else {
+                if !stash.is_empty() || !self.page.push(&outcome) {
                     stash.push_back(outcome);
                 }
             });
