@@ -17,6 +17,7 @@ import { connect } from 'ritsu';
 import type { Proactor, TcpStream } from 'ritsu';
 import { toDuplex, toReadable, toWeb } from 'ritsu/streams';
 import type { DuplexOptions, StreamDuplex } from 'ritsu/streams';
+import { Silence } from '../../dist/streams/silence.js';
 import { AVAILABLE, onEach } from '../support/backends.ts';
 import { endedWith, runProgram } from '../support/child.ts';
 import { collect } from '../support/collect.ts';
@@ -149,6 +150,40 @@ onEach('the next reader has what comes after the end of a Readable, or of a web 
     await stream.close();
     peer.destroy();
   }
+});
+
+// Seen red: `limit` of ts/streams/silence.ts left the timer as it was for a time that it had had before; took 0 for no change; `broken`
+// did nothing.
+test.serial('a time of silence is set again and again, as http does: one that is over is told once, and none is none', async (t) => {
+  let told = 0;
+  const silence = new Silence(() => (told += 1));
+  silence.limit(50);
+  silence.limit(0);
+  await pause(150);
+  t.is(told, 0, 'none');
+  for (const [index, limit] of [50, 50, 20, 50].entries()) {
+    const set = performance.now();
+    silence.limit(limit);
+    await eventually(t, 'it was silent', () => told > index);
+    t.true(performance.now() - set > limit - 2, `after ${performance.now() - set} ms, not ${limit}`);
+    await pause(3 * limit);
+    t.is(told, index + 1, 'once');
+  }
+  silence.limit(300);
+  for (let times = 0, before = performance.now(); times < 20; times += 1) {
+    await pause(30);
+    const late = performance.now() - before > 250; // the machine slept: then it may have been told
+    if (late) told = 4;
+    t.is(told, 4, 'something was heard');
+    silence.broken();
+    before = performance.now();
+  }
+  await eventually(t, 'it was silent', () => told === 5);
+  silence.limit(20);
+  silence.end();
+  silence.broken();
+  await pause(100);
+  t.is(told, 5, 'it has ended');
 });
 
 onEach('small writes go at once, unless told otherwise', async (t, proactor) => {

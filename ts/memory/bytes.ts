@@ -3,9 +3,10 @@
  * made before has length 0 from then on. Memory that was the caller's own becomes the caller's again by `take()`.
  *
  * The view is made when it is first asked for. Until then nobody can have another one, so bytes that are only passed on (read,
- * written, released) cost neither a view nor a move.
+ * copied, written, released) cost neither a view nor a move.
  */
 import { RitsuError } from '../errors.js';
+import { uncurry } from '../genuine.js';
 import { isDetached, leaseViewOf, move, stamp, tryMove, viewOf } from './block.js';
 import type { Block } from './block.js';
 
@@ -20,6 +21,12 @@ export interface SenderAddress {
 }
 
 const EMPTY = Buffer.alloc(0);
+const setBytes = uncurry<[Uint8Array], void>(Uint8Array.prototype.set);
+
+/** What became of the bytes. */
+const UNTOUCHED = 0;
+const COPIED = 1;
+const RELEASED = 2;
 
 /**
  * What a read brought: memory of a pool that is yours until you release it, or your own memory, filled. `data` are the bytes. By
@@ -32,7 +39,7 @@ export class Bytes {
   #block: Block | undefined;
   #offset: number;
   #length: number;
-  #released = false;
+  #stage = UNTOUCHED;
   /** The caller's whole view, where its memory could not be moved and the bytes were copied into it. */
   declare private copiedInto: Buffer | undefined;
   /** Who sent this datagram; undefined for what is none. */
@@ -84,12 +91,12 @@ export class Bytes {
 
   /** The memory has left this object. */
   get released(): boolean {
-    return this.#released;
+    return this.#stage === RELEASED;
   }
 
-  /** Somebody has looked at `data`, or the memory has left this object: by `release`, `take`, a write. */
+  /** Somebody has looked at `data`, or copied it, or the memory has left this object: by `release`, `take`, a write. */
   get touched(): boolean {
-    return this.#data !== undefined;
+    return this.#data !== undefined || this.#stage !== UNTOUCHED;
   }
 
   /**
@@ -99,7 +106,7 @@ export class Bytes {
    * if (bytes !== null) { hash.update(bytes.data); bytes.release(); }
    */
   release(): void {
-    if (this.#released) return;
+    if (this.released) return;
     const wasShown = this.#data !== undefined;
     const memory = this.#end();
     const block = this.#block;
@@ -118,7 +125,7 @@ export class Bytes {
    * memory is borrowed (`copy()` keeps its bytes).
    */
   take(): Buffer {
-    if (this.#released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
+    if (this.released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
     if (this.copiedInto !== undefined) {
       this.#end();
       return this.copiedInto;
@@ -135,8 +142,13 @@ export class Bytes {
 
   /** The bytes in an ordinary Buffer, to keep for as long as wanted. */
   copy(): Buffer {
-    if (this.#released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
-    return Buffer.from(this.data);
+    if (this.released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
+    if (this.#data !== undefined || this.#block?.fence !== true) return Buffer.from(this.data);
+    // Nobody has a view, and none is made that anybody could get: the memory need not be moved for it.
+    this.#stage = COPIED;
+    const copy = Buffer.allocUnsafe(this.#length);
+    setBytes(copy, viewOf(this.#memory!, this.#offset, this.#length));
+    return copy;
   }
 
   /**
@@ -144,7 +156,7 @@ export class Bytes {
    * Move the memory into a write. Undefined when the memory is not that backend's: then the bytes are copied, and stay.
    */
   surrender(owner: object): { block: Block; offset: number; length: number } | undefined {
-    if (this.#released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
+    if (this.released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
     const block = this.#block;
     const memory = this.#memory;
     if (block === undefined || memory === undefined || block.kind === 'pinned' || block.owner !== owner) return undefined;
@@ -177,7 +189,7 @@ export class Bytes {
 
   #end(): ArrayBuffer | undefined {
     const memory = this.#memory;
-    this.#released = true;
+    this.#stage = RELEASED;
     this.#memory = undefined;
     this.#data = EMPTY;
     this.onReleased?.();

@@ -8,6 +8,7 @@ import { TcpStream } from '../net/tcp.js';
 import { Inflow, Outflow, report, turnsLater } from './flow.js';
 import type { Callback } from './flow.js';
 import { argumentTypeError, checkBoolean } from '../errors.js';
+import { Silence } from './silence.js';
 import { durationOf, keepAliveDelayOf } from './socket-arguments.js';
 
 /** What `toDuplex` accepts. */
@@ -48,7 +49,7 @@ export class StreamDuplex extends Duplex {
   #live: Live | undefined = undefined;
   /** What was asked of the stream before there was one. */
   readonly #wishes: ((stream: Stream) => void)[] = [];
-  #timer: NodeJS.Timeout | undefined = undefined;
+  readonly #silence = new Silence(() => this.#timeIsOver());
   #written = 0;
   /** What had gone of a write in flight when the time was over last. */
   #progress = 0;
@@ -124,8 +125,7 @@ export class StreamDuplex extends Duplex {
     if (this.destroyed) return this;
     if (callback !== undefined && typeof callback !== 'function') throw argumentTypeError('callback', 'of type function', callback);
     this.timeout = durationOf(milliseconds);
-    clearTimeout(this.#timer);
-    this.#timer = this.timeout > 0 ? setTimeout(() => this.#timeIsOver(), this.timeout).unref() : undefined;
+    this.#silence.limit(this.timeout);
     if (callback === undefined) return this;
     return this.timeout > 0 ? this.once('timeout', callback) : this.removeListener('timeout', callback);
   }
@@ -167,7 +167,7 @@ export class StreamDuplex extends Duplex {
 
   /** @internal */
   override push(chunk: Buffer | null): boolean {
-    this.#timer?.refresh();
+    this.#silence.broken();
     this.bytesRead += chunk?.length ?? 0;
     if (chunk === null && !this.allowHalfOpen) this.#endSoon();
     const wantsMore = super.push(chunk);
@@ -203,7 +203,7 @@ export class StreamDuplex extends Duplex {
 
   /** @internal */
   override _destroy(error: Error | null, done: Callback): void {
-    clearTimeout(this.#timer);
+    this.#silence.end();
     if (this.#live === undefined) return done(error); // it was never connected
     const { stream, inflow, outflow } = this.#live;
     void inflow.stop();
@@ -221,7 +221,7 @@ export class StreamDuplex extends Duplex {
     const outflow = new Outflow(stream.writer(), PIECE_BYTES);
     this.#live = { stream, inflow, outflow };
     for (const wish of this.#wishes.splice(0)) wish(stream);
-    this.#timer?.refresh();
+    this.#silence.broken();
     this.read(0); // what becomes of the connection is noticed, though nobody reads; and it is not collected meanwhile
   }
 
@@ -273,9 +273,9 @@ export class StreamDuplex extends Duplex {
 
   /** `done`, with what has to be said of the bytes. */
   #wrote(bytes: number, done: Callback): Callback {
-    this.#timer?.refresh();
+    this.#silence.broken();
     return (error) => {
-      this.#timer?.refresh();
+      this.#silence.broken();
       if (!error) this.#written += bytes;
       this.#progress = this.#there.outflow.progress;
       done(error);
@@ -287,7 +287,7 @@ export class StreamDuplex extends Duplex {
     const progress = this.#live?.outflow.progress ?? 0;
     const goesOn = progress !== this.#progress;
     this.#progress = progress;
-    if (goesOn) this.#timer?.refresh();
+    if (goesOn) this.#silence.broken();
     else this.emit('timeout');
   }
 }
