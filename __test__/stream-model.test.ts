@@ -125,7 +125,7 @@ async function run(t: ExecutionContext, seed: number, options: KernelOptions): P
       if (random.chance(0.05)) abort.abort();
     }
     if (random.chance(0.05)) intake.keepAlive((keepsAlive = random.chance(0.5)));
-    const isHeld = !kernel.idle && ((keepsAlive && !intake.isIdle) || kernel.isCancelling);
+    const isHeld = (keepsAlive && !intake.isIdle) || kernel.isCancelling;
     if (kernel.keepsAlive !== isHeld) return t.fail(`seed ${seed}: the process is ${isHeld ? 'not ' : ''}kept alive; flow ${intake.flow}`);
     for (let steps = random.below(6); steps > 0; steps -= 1) kernel.step();
     while (held.length > 0 && random.chance(0.5)) held.splice(random.below(held.length), 1)[0]!.release();

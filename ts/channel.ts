@@ -16,7 +16,7 @@ import { Intake } from './read/intake.js';
 import type { StreamTarget } from './stream-writer.js';
 import type { WriteCodes } from './transfer.js';
 import { Turns } from './turns.js';
-import type { Turn } from './turns.js';
+import type { Turn, TurnWatcher } from './turns.js';
 import { isBeingClosed } from './unclosed.js';
 import type { Unclosed } from './unclosed.js';
 
@@ -63,7 +63,7 @@ class Ending extends Operation<void> {
   }
 }
 
-export class Channel implements StreamTarget, Unclosed, Resident {
+export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
   readonly proactor: Proactor;
   readonly descriptor: number;
   readonly fd: number;
@@ -71,7 +71,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   readonly intake: Intake;
   #turns: Turns | undefined = undefined;
   // Not every stream's: see `Intake`.
-  declare private options: number;
+  declare private keepsAlive: boolean;
   declare private poll: Operation<void> | undefined;
   declare private closing: Promise<void> | undefined;
 
@@ -100,7 +100,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
 
   /** Made when it is first written: a connection that only listens has none. */
   get turns(): Turns {
-    this.#turns ??= new Turns();
+    this.#turns ??= new Turns(this);
     return this.#turns;
   }
 
@@ -116,7 +116,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   }
 
   begin<T>(operation: Operation<T>): void {
-    if (operation.options !== this.options) operation.options = this.options;
+    operation.options = UNREF; // its turn does
     this.proactor.start(operation);
   }
 
@@ -143,7 +143,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
     const poll = new Operation<void>(Opcode.POLL, () => undefined);
     poll.descriptor = this.descriptor;
     poll.target = POLLOUT;
-    poll.options = this.options;
+    poll.options = UNREF;
     poll.onSettled = () => {
       this.poll = undefined;
       then();
@@ -165,10 +165,13 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   }
 
   keepAlive(on: boolean): void {
-    this.options = on ? 0 : UNREF;
+    if (on !== this.keepsAlive && this.#turns?.isBusy === true) this.proactor.liveness.change(on ? 1 : -1);
+    this.keepsAlive = on;
     this.intake.keepAlive(on);
-    if (this.#turns?.current !== undefined) this.proactor.refer(this.#turns.current, on);
-    if (this.poll !== undefined) this.proactor.refer(this.poll, on);
+  }
+
+  busy(on: boolean): void {
+    if (this.keepsAlive) this.proactor.liveness.change(on ? 1 : -1);
   }
 
   /** Close it, but leave the descriptor open; what came and nobody read. `stays`: with its proactor. */
@@ -183,7 +186,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   }
 
   close(): Promise<void> {
-    this.closing ??= this.end();
+    this.closing ??= this.proactor.liveness.during(this.end());
     return this.closing;
   }
 
@@ -211,7 +214,7 @@ export class Channel implements StreamTarget, Unclosed, Resident {
   }
 }
 
-Object.assign(Channel.prototype, { options: 0, poll: undefined, closing: undefined });
+Object.assign(Channel.prototype, { keepsAlive: true, poll: undefined, closing: undefined });
 
 function unmovable(closed: boolean): RitsuError {
   if (closed) return closedError('handOver');

@@ -221,7 +221,7 @@ export class File implements AsyncDisposable {
 
   /** Close the file after everything submitted before. Again gives the same promise. */
   close(): Promise<void> {
-    this.#closed ??= this.#close();
+    this.#closed ??= this.#proactor.liveness.during(this.#close());
     return this.#closed;
   }
 

@@ -6,11 +6,11 @@
 import type { CancelCause } from './cancel.js';
 import { closedError } from './errors.js';
 import { Fifo } from './fifo.js';
-import { Keeper } from './keeper.js';
 import { EmptyWarning } from './memory/empty-warning.js';
 import { ANSWERED, ECANCELED, EINTR, MORE, NONE, OPCODE_NAMES, QUEUED, UNREF } from './op.js';
 import type { Completion, Operation } from './op.js';
 import type { Backend } from './backend/backend.js';
+import type { Liveness } from './liveness.js';
 
 type AnyOperation = Operation<unknown>;
 
@@ -56,8 +56,7 @@ export class Inflight {
   readonly #backend: Backend;
   readonly #operations: (AnyOperation | undefined)[] = [];
   readonly #generations: Uint32Array;
-  /** Operations with a slot, or waiting for one, that keep the process alive. */
-  readonly #keeper: Keeper;
+  readonly #liveness: Liveness;
   readonly #freeSlots: number[] = [];
   readonly #waiting = new Fifo<AnyOperation>();
   /** The first slot that was never used. */
@@ -75,10 +74,10 @@ export class Inflight {
   /** How aborts and timeouts ended. */
   readonly tally: CancelTally = { won: 0, lost: 0, late: 0, withdrawn: 0 };
 
-  constructor(backend: Backend) {
+  constructor(backend: Backend, liveness: Liveness) {
     this.#backend = backend;
+    this.#liveness = liveness;
     this.#generations = new Uint32Array(backend.inFlightMax);
-    this.#keeper = new Keeper((on) => backend.setKeepAlive(on));
   }
 
   /** Operations that have a slot. */
@@ -97,7 +96,7 @@ export class Inflight {
   submit(operation: AnyOperation): void {
     if (operation.settled) return; // aborted before it began
     if (this.#forsaken) return operation.refuse(() => closedError(operation.syscall));
-    if ((operation.options & UNREF) === 0) this.#keeper.change(1);
+    if (operation.slot !== QUEUED && (operation.options & UNREF) === 0) this.#liveness.change(1);
     const slot = this.#freeSlots.pop() ?? (this.#unused < this.#generations.length ? this.#unused++ : undefined);
     if (slot === undefined) this.#wait(operation);
     else this.#place(operation, slot);
@@ -116,8 +115,8 @@ export class Inflight {
       return;
     }
     this.#vacate(slot, generation);
-    if ((operation.options & UNREF) === 0) this.#keeper.change(-1);
-    if (operation.cancelCause !== undefined) this.#reckon(operation, completion.result);
+    if ((operation.options & UNREF) === 0) this.#liveness.change(-1);
+    if (operation.cancelCause !== undefined) this.#ended(operation, completion.result);
     const { fellows } = operation;
     operation.complete(completion);
     if (fellows !== undefined) this.#reckonFellows(fellows as readonly AnyOperation[]);
@@ -130,10 +129,12 @@ export class Inflight {
     if (operation.cancelCause !== undefined) return this.#giveUp(operation, cause);
     operation.cancelCause = cause;
     operation.isGivenUp = cause === 'closed';
-    if (operation.slot >= 0) this.#ask(operation);
-    else {
+    if (operation.slot >= 0) {
+      this.#liveness.hold(1); // until it has ended
+      this.#backend.cancel(operation);
+    } else {
       if (cause !== 'closed') this.tally.withdrawn += 1;
-      this.#unqueue(operation);
+      this.#liveness.unqueue(operation);
       operation.fail(operation.failure(ECANCELED).make);
     }
   }
@@ -141,30 +142,11 @@ export class Inflight {
   /** Have an operation back before its time, for no cause: it gets ECANCELED, or its answer. One without a slot never had one. */
   recall(operation: AnyOperation): void {
     if (operation.settled || operation.slot === ANSWERED) return;
-    if (operation.slot >= 0) this.#ask(operation);
+    if (operation.slot >= 0) this.#backend.cancel(operation);
     else if (this.#waiting.remove(operation)) {
-      this.#unqueue(operation);
+      this.#liveness.unqueue(operation);
       operation.complete({ slot: -1, generation: 0, result: ECANCELED, flags: 0, block: NONE, extra: 0, value: 0 });
     }
-  }
-
-  /** Whether the operation keeps the process alive, from now on. What was asked to end does, until it has. */
-  refer(operation: AnyOperation, on: boolean): void {
-    if (this.#forsaken || ((operation.options & UNREF) === 0) === on || (!on && operation.cancelCause !== undefined)) return;
-    operation.options ^= UNREF;
-    if (operation.slot === QUEUED || this.#operations[operation.slot] === operation) this.#keeper.change(on ? 1 : -1);
-  }
-
-  /** Whether those that do so keep the process alive at all. */
-  setKeepAlive(on: boolean): void {
-    this.#keeper.allow(on);
-  }
-
-  /** The end is waited for: from now on all do, whatever they were told. */
-  holdAll(): void {
-    this.setKeepAlive(true);
-    for (const operation of this.#operations) if (operation !== undefined) this.refer(operation, true);
-    for (const operation of this.#waiting) this.refer(operation, true);
   }
 
   /** A cancel has not ended it so far, and now its resource is destroyed. */
@@ -175,7 +157,8 @@ export class Inflight {
   }
 
   /** An operation has ended that was asked to: did the kernel hear of it in time? */
-  #reckon(operation: AnyOperation, result: number): void {
+  #ended(operation: AnyOperation, result: number): void {
+    this.#liveness.hold(-1);
     if (operation.cancelCause === 'closed') return;
     if (result === ECANCELED || result === EINTR) this.tally.won += 1;
     else if ((operation.front ?? operation).abandoned) this.tally.late += 1;
@@ -183,7 +166,7 @@ export class Inflight {
   }
 
   #reckonFellows(fellows: readonly AnyOperation[]): void {
-    for (const fellow of fellows) if (fellow.cancelCause !== undefined) this.#reckon(fellow, fellow.failed ? ECANCELED : 0);
+    for (const fellow of fellows) if (fellow.cancelCause !== undefined) this.#ended(fellow, fellow.failed ? ECANCELED : 0);
   }
 
   /** Cancel everything, waiting or in flight. */
@@ -193,16 +176,16 @@ export class Inflight {
     }
     for (const operation of this.#operations) {
       if (operation === undefined) continue;
+      if (operation.cancelCause === undefined) this.#liveness.hold(1);
       operation.cancelCause ??= 'closed';
       operation.isGivenUp = true;
-      this.refer(operation, true);
     }
     this.#backend.cancelAll();
   }
 
   /** Fail what is left: the system did not end it, and nothing will be reported any more. */
   forsake(): void {
-    this.#keeper.end();
+    this.#liveness.end();
     this.#forsaken = true;
     for (const [slot, operation] of this.#operations.entries()) {
       if (operation === undefined) continue;
@@ -226,22 +209,8 @@ export class Inflight {
     for (const operation of this.#waiting) yield describe(operation, false);
   }
 
-  /** The backend is to end it. What has its slot may be another: a write that goes along in another one's record. */
-  #ask(operation: AnyOperation): void {
-    const holder = this.#operations[operation.slot];
-    if (holder?.generation === operation.generation) this.refer(holder, true);
-    this.#backend.cancel(operation);
-  }
-
-  /** It waits for a slot no longer, if it did. */
-  #unqueue(operation: AnyOperation): void {
-    if (operation.slot !== QUEUED) return;
-    operation.slot = -1;
-    if ((operation.options & UNREF) === 0) this.#keeper.change(-1);
-  }
-
   #wait(operation: AnyOperation): void {
-    operation.slot = QUEUED;
+    operation.slot = QUEUED; // it is counted
     this.#waiting.push(operation);
     this.#warning.watch();
   }

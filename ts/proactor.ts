@@ -15,6 +15,7 @@ import { RitsuError, checkInteger, closedError } from './errors.js';
 import { flushAtExit } from './exit.js';
 import { Inflight } from './inflight.js';
 import type { InflightInfo, Resident } from './inflight.js';
+import { Liveness } from './liveness.js';
 import { LeaseTracer } from './memory/lease-tracer.js';
 import type { Span } from './memory/block.js';
 import { Opcode, Operation } from './op.js';
@@ -52,6 +53,8 @@ export class Proactor {
   copies = 0;
   /** @internal What waits for others by itself (streams, listeners): closed when the proactor is, or it would never be idle. */
   readonly residents = new Set<Resident>();
+  /** @internal */
+  readonly liveness: Liveness;
   readonly #inflight: Inflight;
   readonly #leaveExit: () => void;
   readonly #pools: BufferPool[] = [];
@@ -93,7 +96,8 @@ export class Proactor {
     this.tracer = options.traceLeases ? new LeaseTracer() : undefined;
     const chosen = chooseBackend(options, (completion) => this.#inflight.settle(completion), make);
     ({ backend: this.backend, info: this.info } = chosen);
-    this.#inflight = new Inflight(this.backend);
+    this.liveness = new Liveness((on) => this.backend.setKeepAlive(on));
+    this.#inflight = new Inflight(this.backend, this.liveness);
     this.#leaveExit = flushAtExit(this.backend);
     this.backend.onCollected = (ids) => {
       for (const pool of this.#pools) pool.recover(ids);
@@ -219,27 +223,22 @@ export class Proactor {
     return { ...counters, backend: this.backend.name, waiting, cancel: { ...cancel }, copies: this.copies, pool, streamPool };
   }
 
-  /** @internal Whether an operation keeps the process alive, from now on. */
-  refer<T>(operation: Operation<T>, on: boolean): void {
-    this.#inflight.refer(operation as Operation<unknown>, on);
-  }
-
   /** Operations in flight keep the process alive (the default). */
   ref(): this {
-    this.#inflight.setKeepAlive(true);
+    this.liveness.allow(true);
     return this;
   }
 
   /** Operations in flight do not keep the process alive. */
   unref(): this {
-    this.#inflight.setKeepAlive(false);
+    this.liveness.allow(false);
     return this;
   }
 
   /** Take nothing new, finish what was begun, then end. */
   close(): Promise<void> {
     this.#open = false;
-    return (this.#closed ??= this.#finish());
+    return (this.#closed ??= this.liveness.during(this.#finish()));
   }
 
   /** Take nothing new, cancel what was begun, then end: nothing writes to memory once this has resolved. */
@@ -284,7 +283,6 @@ export class Proactor {
 
   async #finish(): Promise<void> {
     this.#dismiss();
-    this.#inflight.holdAll();
     // What waited for that may begin something as it goes: a guest closes what it had opened.
     do await this.#inflight.idle();
     while (!this.#inflight.isIdle);

@@ -13,6 +13,11 @@ export interface Turn extends Operation<never> {
   begin(): void;
 }
 
+/** Who wants to know whether one has its turn. */
+export interface TurnWatcher {
+  busy(on: boolean): void;
+}
+
 /** Operations of one resource that follow each other: the next begins when the one before has ended. */
 export class Turns {
   /** Where the next one begins; `CURRENT` where the system knows. */
@@ -22,7 +27,13 @@ export class Turns {
   #current: Turn | undefined = undefined;
   #advancing = false;
   #claimed = false;
+  #isBusy = false;
+  readonly #watcher: TurnWatcher | undefined;
   #onIdle: (() => void)[] | undefined = undefined;
+
+  constructor(watcher?: TurnWatcher) {
+    this.#watcher = watcher;
+  }
 
   enter(turn: Turn): void {
     if (this.isIdle) this.advance(turn);
@@ -60,9 +71,9 @@ export class Turns {
     return this.#current === undefined && !this.#advancing && !this.#claimed;
   }
 
-  /** The one in flight. */
-  get current(): Turn | undefined {
-    return this.#current;
+  /** One has its turn. */
+  get isBusy(): boolean {
+    return this.#isBusy;
   }
 
   /** Whether any waits. */
@@ -90,6 +101,11 @@ export class Turns {
       if (this.#current !== undefined) break;
     }
     this.#advancing = false;
+    const isBusy = this.#current !== undefined;
+    if (isBusy !== this.#isBusy) {
+      this.#isBusy = isBusy;
+      this.#watcher?.busy(isBusy);
+    }
     if (this.#current === undefined && this.#onIdle !== undefined) for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 }

@@ -6,14 +6,14 @@
 import { Worker, isMainThread, workerData } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
 import type { MessagePort } from 'node:worker_threads';
-import { Proactor, bind, connect, listen, remoteProactor, serve, sleep } from 'ritsu';
+import { Proactor, bind, connect, listen, open, remoteProactor, serve, sleep } from 'ritsu';
 import type { TcpListener, TcpStream } from 'ritsu';
 import { report } from './report.ts';
 
 const QUIET_MS = 50;
 /** Peers, which would end the connection if they were collected. */
 const kept: unknown[] = [];
-const done = (): void => report({ done: true });
+const done = (): void => report({ done: true, at: Date.now() });
 const pause = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, QUIET_MS));
 
 async function listening(proactor: Proactor): Promise<TcpListener> {
@@ -28,9 +28,9 @@ async function idleListener(proactor: Proactor): Promise<TcpListener> {
   return listener;
 }
 
-async function connected(proactor: Proactor): Promise<{ readonly stream: TcpStream; readonly peer: TcpStream }> {
+async function connected(proactor: Proactor, other = proactor): Promise<{ readonly stream: TcpStream; readonly peer: TcpStream }> {
   const listener = await listening(proactor);
-  const [stream, peer] = await Promise.all([listener.accept(), connect({ ...listener.address(), host: '127.0.0.1', proactor })]);
+  const [peer, stream] = await Promise.all([listener.accept(), connect({ ...listener.address(), host: '127.0.0.1', proactor: other })]);
   kept.push(peer);
   await listener.close();
   return { stream, peer };
@@ -41,6 +41,19 @@ async function idleStream(proactor: Proactor): Promise<TcpStream> {
   const { stream } = await connected(proactor);
   stream.unref();
   stream.allocator().pull().catch(() => {});
+  await pause();
+  return stream;
+}
+
+/** One that keeps nothing alive, has much to write, and a peer that reads it all if the process lives so long. */
+async function heavyStream(proactor: Proactor): Promise<TcpStream> {
+  const { stream, peer } = await connected(new Proactor(), proactor);
+  const reads = async (): Promise<void> => {
+    for await (const bytes of peer.allocator()) bytes.release();
+  };
+  setTimeout(() => void reads().catch(() => {}), 4 * QUIET_MS).unref();
+  stream.unref();
+  for (let times = 0; times < 3; times += 1) stream.writer().writeAll(Buffer.alloc(16 * 2 ** 20)).catch(() => {});
   await pause();
   return stream;
 }
@@ -99,6 +112,71 @@ const CASES: Readonly<Record<string, (proactor: Proactor) => unknown>> = {
     await sleep(1, { proactor: small });
     done();
   },
+  'a write is waited for': async (proactor) => {
+    const stream = (await heavyStream(proactor)).ref();
+    await stream.writer().writeAll('the last one');
+    done();
+    await stream.close(); // the peer's reads end with it
+  },
+  'a stream is closed that is still being written': async (proactor) => {
+    const stream = await heavyStream(proactor);
+    await stream.close();
+    done();
+  },
+  'a proactor is closed while writes wait that keep nothing alive': async (proactor) => {
+    await heavyStream(proactor);
+    await proactor.close();
+    done();
+  },
+  'a proactor is unreferenced while it is being closed': async (proactor) => {
+    const stream = await heavyStream(proactor);
+    const closed = proactor.close();
+    stream.unref();
+    proactor.unref();
+    await closed;
+    done();
+  },
+  'a proactor is unreferenced, and its listener closed': async (proactor) => {
+    const listener = await listening(proactor);
+    listener.accept().catch(() => {});
+    await pause();
+    proactor.unref();
+    await listener.close();
+    done();
+  },
+  'who waits for memory': async (proactor) => {
+    const file = await open(fileURLToPath(import.meta.url), { proactor });
+    const pool = proactor.createPool({ classes: [{ size: 4096, count: 1 }] });
+    const reader = file.allocator({ allocator: pool });
+    const first = await reader.read();
+    setTimeout(() => first!.release(), QUIET_MS).unref();
+    (await reader.read())!.release();
+    done();
+  },
+  'who waits for memory of an allocator of its own': async (proactor) => {
+    const file = await open(fileURLToPath(import.meta.url), { proactor });
+    const acquire = (): Promise<Buffer> => new Promise((resolve) => setTimeout(() => resolve(Buffer.alloc(100)), QUIET_MS).unref());
+    (await file.allocator({ allocator: { acquire, release() {} } }).read())!.release();
+    done();
+  },
+  'who waits for memory is aborted': async (proactor) => {
+    const file = await open(fileURLToPath(import.meta.url), { proactor });
+    const pool = proactor.createPool({ classes: [{ size: 4096, count: 1 }] });
+    const reader = file.allocator({ allocator: pool });
+    kept.push(await reader.read());
+    await reader.read({ timeout: QUIET_MS }).catch(() => {});
+    const acquire = (): Promise<Buffer> => new Promise(() => {});
+    await file.allocator({ allocator: { acquire, release() {} } }).read({ timeout: QUIET_MS }).catch(done);
+  },
+  'nothing is waited for any more on the proactor beside': async (proactor) => {
+    // Made later, it has its look at a turn before.
+    const beside = new Proactor();
+    void sleep(60_000, { proactor: beside });
+    for (let times = 0; times < 10; times += 1) await pause(); // what Node does by itself after its start turns the loop, too
+    await proactor.nop();
+    beside.unref();
+    done();
+  },
   'a listener has accepted, and nobody waits': async (proactor) => {
     const listener = await listening(proactor);
     const [stream, peer] = await Promise.all([listener.accept(), connect({ ...listener.address(), host: '127.0.0.1', proactor })]);
@@ -143,6 +221,14 @@ const CASES: Readonly<Record<string, (proactor: Proactor) => unknown>> = {
     socket.allocator().pull().catch(() => {});
     await pause();
     socket.unref();
+    done();
+  },
+  'a datagram came, and nobody waits': async (proactor) => {
+    const socket = await bind({ port: 0, host: '127.0.0.1', proactor });
+    const read = socket.allocator().read();
+    await socket.send('x', socket.address().port, '127.0.0.1');
+    (await read)!.release();
+    kept.push(socket);
     done();
   },
   'who waits for a slot is aborted': async () => {

@@ -2,14 +2,15 @@
 import test from 'ava';
 import type { Backend } from '../../dist/backend/backend.js';
 import { Inflight } from '../../dist/inflight.js';
+import { Liveness } from '../../dist/liveness.js';
 import { Opcode, Operation } from '../../dist/op.js';
 import type { Completion } from '../../dist/op.js';
 
 /** One slot, and a backend that does nothing by itself. */
 function oneSlot(): { inflight: Inflight; cancelled: unknown[] } {
   const cancelled: unknown[] = [];
-  const backend = { inFlightMax: 1, encode() {}, setKeepAlive() {}, cancel: (operation: unknown) => cancelled.push(operation) };
-  return { inflight: new Inflight(backend as unknown as Backend), cancelled };
+  const backend = { inFlightMax: 1, encode() {}, cancel: (operation: unknown) => cancelled.push(operation) };
+  return { inflight: new Inflight(backend as unknown as Backend, new Liveness(() => {})), cancelled };
 }
 
 const completion = (generation: number, result: number): Completion =>

@@ -6,6 +6,7 @@
 import { BufferGroup } from '../../dist/memory/group.js';
 import { BufferPool } from '../../dist/memory/pool.js';
 import { Inflight } from '../../dist/inflight.js';
+import { Liveness } from '../../dist/liveness.js';
 import { MORE, MULTISHOT, NONE, Opcode, SELECTED } from '../../dist/op.js';
 import { NOTHING } from '../../dist/backend/switches.js';
 import type { Backend, ClassLayout } from '../../dist/backend/backend.js';
@@ -64,7 +65,8 @@ export class KernelModel {
     this.#random = random;
     this.#options = options;
     const backend = this.#backend();
-    const inflight = new Inflight(backend);
+    const liveness = new Liveness((on) => (this.keepsAlive = on));
+    const inflight = new Inflight(backend, liveness);
     this.inflight = inflight;
     const host = {
       backend,
@@ -75,9 +77,9 @@ export class KernelModel {
       copies: 0,
       copying: new Set(),
       residents: new Set(),
+      liveness,
       start: (operation: AnyOperation) => inflight.submit(operation),
       cancel: (operation: AnyOperation, cause: CancelCause) => inflight.cancel(operation, cause),
-      refer: (operation: AnyOperation, on: boolean) => inflight.refer(operation, on),
       watch(operation: AnyOperation, wanted: CancelOptions) {
         operation.watch(wanted, (target, cause) => inflight.cancel(target, cause));
       },
@@ -194,7 +196,6 @@ export class KernelModel {
       pin: () => (this.#idNext += 1),
       unpin: () => {},
       lost: () => true,
-      setKeepAlive: (on) => (this.keepsAlive = on),
       provide: (block) => this.#provide(block),
     };
     return backend as Backend;

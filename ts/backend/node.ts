@@ -4,7 +4,7 @@
  * An operation is checked when it is encoded, begun at the end of the turn, and delivered together with all others
  * that finished meanwhile. Until it is begun it can be withdrawn; after that, only timers, reads and writes of pipes
  * and terminals can be cancelled, since Node ends no fs call, and of many reads as one those that it was not given.
- * Calls of `node:fs` keep the process alive, whatever was said.
+ * Calls of `node:fs`, and writes of sockets, keep the process alive, whatever was said.
  *
  * Who calls: the proactor, from its thread. When calls are begun: `node/runner.ts`; how: `node/calls.ts`.
  */

@@ -114,7 +114,7 @@ export class UringBackend implements Backend {
 
   numbers(completion: Completion): Float64Array {
     const first = (Layout.RESULTS + completion.extra) / 8;
-    return this.#doubles.subarray(first, first + completion.value);
+    return new Float64Array(this.#words.buffer, first * 8, completion.value);
   }
 
   messageAddress(completion: Completion): Uint8Array {

@@ -21,6 +21,8 @@ export interface SenderAddress {
 }
 
 const EMPTY = Buffer.alloc(0);
+/** As they are now: what a program puts there later may do anything, meanwhile. */
+const { allocUnsafe: allocate } = Buffer;
 const setBytes = uncurry<[Uint8Array], void>(Uint8Array.prototype.set);
 
 /** What became of the bytes. */
@@ -146,7 +148,7 @@ export class Bytes {
     if (this.#data !== undefined || this.#block?.fence !== true) return Buffer.from(this.data);
     // Nobody has a view, and none is made that anybody could get: the memory need not be moved for it.
     this.#stage = COPIED;
-    const copy = Buffer.allocUnsafe(this.#length);
+    const copy = allocate(this.#length);
     setBytes(copy, viewOf(this.#memory!, this.#offset, this.#length));
     return copy;
   }

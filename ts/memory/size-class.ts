@@ -16,6 +16,7 @@ import type { Keeper } from './block.js';
 import { Bytes } from './bytes.js';
 import { EmptyWarning } from './empty-warning.js';
 import type { LeaseTracer } from './lease-tracer.js';
+import type { Liveness } from '../liveness.js';
 
 /** A read operation: bytes, or null at the end. */
 export type ReadOperation = Operation<Bytes | null>;
@@ -28,6 +29,7 @@ export interface PoolHost {
   readonly fence: boolean;
   /** Remembers where leases were asked for, when asked to. */
   readonly tracer: LeaseTracer | undefined;
+  readonly liveness: Liveness;
   /** Give the operation a slot, or let it wait for one. */
   start<T>(operation: Operation<T>): void;
 }
@@ -129,6 +131,7 @@ export class SizeClass implements Landing, Keeper {
       operation.launch(this.#host);
     } else if (this.#whenEmpty === 'wait') {
       this.#exhausted += 1;
+      this.#host.liveness.queue(operation);
       this.#waiting.push(operation);
       this.#warning.watch();
     } else if (this.#whenEmpty === 'grow') this.#grow(operation);
@@ -188,6 +191,7 @@ export class SizeClass implements Landing, Keeper {
     for (const operation of [...this.#waiting]) {
       if (operation.settled || (descriptor !== undefined && operation.descriptor !== descriptor)) continue;
       this.#waiting.remove(operation);
+      this.#host.liveness.unqueue(operation);
       operation.refuse(failure);
     }
   }

@@ -75,18 +75,16 @@ export class Acceptor implements Unclosed, Resident {
     if (kept !== undefined) return Promise.resolve(kept);
     const waiter = new Waiter();
     this.#waiting.push(waiter);
+    this.#keep(1);
     this.#watch(waiter, options);
     this.#arm();
-    this.#refer();
     return waiter.promise;
   }
 
   keepAlive(on: boolean): void {
     if (this.#keepsAlive === on) return;
     this.#keepsAlive = on;
-    if (on) this.#pause?.ref();
-    else this.#pause?.unref();
-    this.#refer();
+    this.proactor.liveness.change(on ? this.#waiting.length : -this.#waiting.length);
   }
 
   leave(): void {
@@ -94,7 +92,7 @@ export class Acceptor implements Unclosed, Resident {
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#close();
+    this.#closed ??= this.proactor.liveness.during(this.#close());
     return this.#closed;
   }
 
@@ -104,7 +102,7 @@ export class Acceptor implements Unclosed, Resident {
     operation.progress = (completion) => this.#take(completion);
     operation.descriptor = this.descriptor;
     operation.flags = MULTISHOT;
-    operation.options = UNREF; // but for those who wait
+    operation.options = UNREF; // those who wait do
     operation.onSettled = () => this.#ended(operation);
     this.#armed = operation;
     this.proactor.start(operation);
@@ -127,17 +125,18 @@ export class Acceptor implements Unclosed, Resident {
     }
     const waiter = this.#waiting.shift();
     if (waiter !== undefined) {
+      this.#keep(-1);
       waiter.unwatch?.('completed');
       waiter.succeed(connection);
-      return this.#refer();
+      return;
     }
     this.#kept.push(connection);
     if (this.#kept.length >= KEPT_MAX && this.#armed !== undefined) this.proactor.cancel(this.#armed, 'closed');
   }
 
-  /** What is armed keeps the process alive for those who wait. */
-  #refer(): void {
-    if (this.#armed !== undefined) this.proactor.refer(this.#armed, this.#keepsAlive && this.#waiting.length > 0);
+  /** So many more wait, or fewer. */
+  #keep(change: number): void {
+    if (this.#keepsAlive) this.proactor.liveness.change(change);
   }
 
   /** The operation is over: arm the next one, if somebody waits. */
@@ -146,7 +145,6 @@ export class Acceptor implements Unclosed, Resident {
     // One that was cancelled before it had a slot has failed, too.
     if (operation.failed && operation.cancelCause === undefined) this.#refuseAll(operation.error);
     else if (this.#waiting.length > 0) this.#arm();
-    this.#refer();
   }
 
   #failAll(result: number): void {
@@ -156,6 +154,7 @@ export class Acceptor implements Unclosed, Resident {
 
   #refuseAll(failure: () => Error): void {
     for (let waiter = this.#waiting.shift(); waiter !== undefined; waiter = this.#waiting.shift()) {
+      this.#keep(-1);
       waiter.unwatch?.('failed');
       waiter.fail(failure);
     }
@@ -167,7 +166,7 @@ export class Acceptor implements Unclosed, Resident {
       this.#pause = undefined;
       if (this.#waiting.length > 0) this.#arm();
     });
-    if (!this.#keepsAlive) this.#pause.unref();
+    this.#pause.unref();
     this.#pauseMs = Math.min(this.#pauseMs * 2, PAUSE_MAX_MS);
   }
 
@@ -186,8 +185,8 @@ export class Acceptor implements Unclosed, Resident {
     waiter.unwatch = limit(options, (cause, reason) => {
       waiter.unwatch?.('aborted');
       if (!this.#waiting.remove(waiter)) return;
+      this.#keep(-1);
       waiter.fail(() => limitError(cause, reason, 'accept'));
-      this.#refer();
     }, this.proactor.timers);
   }
 

@@ -62,12 +62,12 @@ export class DatagramRead extends Operation<Bytes | null> {
     this.length = landing.length;
     this.descriptor = queue.descriptor;
     this.ownBlock = true;
+    this.options = UNREF; // the queue does
   }
 
   /** @internal It has its memory. */
   override launch(host: Proactor): void {
     if (this.queue.answer(this)) return;
-    if (!this.queue.keepsAlive) this.options = UNREF;
     super.launch(host);
   }
 
@@ -114,14 +114,10 @@ export class DatagramQueue implements Unclosed, Resident {
     return this.#closed !== undefined;
   }
 
-  get keepsAlive(): boolean {
-    return this.#keepsAlive;
-  }
-
-  /** Whether a read that waits keeps the process alive. */
-  set keepsAlive(on: boolean) {
+  /** Whether it keeps the process alive that a read waits. */
+  keepAlive(on: boolean): void {
+    if (on !== this.#keepsAlive && this.#current !== undefined) this.host.liveness.change(on ? 1 : -1);
     this.#keepsAlive = on;
-    if (this.#current !== undefined) this.host.refer(this.#current, on);
   }
 
   get open(): boolean {
@@ -192,7 +188,7 @@ export class DatagramQueue implements Unclosed, Resident {
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#close();
+    this.#closed ??= this.host.liveness.during(this.#close());
     return this.#closed;
   }
 
@@ -201,6 +197,7 @@ export class DatagramQueue implements Unclosed, Resident {
       const read = this.#queue.shift();
       if (read === undefined) return;
       this.#current = read;
+      if (this.#keepsAlive) this.host.liveness.change(1);
       this.#begin(read);
     }
   }
@@ -223,7 +220,13 @@ export class DatagramQueue implements Unclosed, Resident {
       this.#gather(read, read.batch);
       return;
     }
+    this.#over();
+  }
+
+  /** The current read is: the next one's turn. */
+  #over(): void {
     this.#current = undefined;
+    if (this.#keepsAlive) this.host.liveness.change(-1);
     this.#next();
   }
 
@@ -237,8 +240,7 @@ export class DatagramQueue implements Unclosed, Resident {
     const finish = (): void => {
       if (left > 0) return;
       batch.succeed([first, ...more].filter((read) => !read.failed).map((read) => read.value!));
-      this.#current = undefined;
-      this.#next();
+      this.#over();
     };
     for (let count = left; count > 0; count -= 1) {
       const read = new DatagramRead(this, first.landing!, first.owner);

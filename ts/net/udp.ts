@@ -197,13 +197,13 @@ export class UdpSocket implements AsyncDisposable {
 
   /** Reads that wait keep the process alive (the default). */
   ref(): this {
-    this.#queue.keepsAlive = true;
+    this.#queue.keepAlive(true);
     return this;
   }
 
   /** Reads that wait do not keep the process alive. */
   unref(): this {
-    this.#queue.keepsAlive = false;
+    this.#queue.keepAlive(false);
     return this;
   }
 

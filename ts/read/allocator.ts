@@ -190,7 +190,10 @@ class AllocatorLanding implements Landing {
     try {
       const memory = this.#allocator.acquire();
       if (!(memory instanceof Promise)) this.#begin(operation, memory);
-      else memory.then((later) => this.#begin(operation, later)).catch((error: Error) => this.#refuse(operation, error));
+      else {
+        this.#source.host.liveness.queue(operation);
+        memory.then((later) => this.#begin(operation, later)).catch((error: Error) => this.#refuse(operation, error));
+      }
     } catch (error) {
       this.#refuse(operation, error as Error);
     }
@@ -237,6 +240,7 @@ class AllocatorLanding implements Landing {
   }
 
   #refuse(operation: ReadOperation, error: Error): void {
+    this.#source.host.liveness.unqueue(operation);
     if (!operation.settled) operation.fail(() => error);
   }
 }

@@ -19,7 +19,7 @@ import type { Block } from '../memory/block.js';
 import type { GroupUser } from '../memory/group.js';
 import { giveBack } from '../memory/loan.js';
 import type { Landing } from '../memory/size-class.js';
-import { ECANCELED, MULTISHOT, Opcode, SELECTED, UNREF } from '../op.js';
+import { ECANCELED, MULTISHOT, Opcode, SELECTED } from '../op.js';
 import type { Completion } from '../op.js';
 import type { Proactor } from '../proactor.js';
 import { verdictOf } from './flow.js';
@@ -45,7 +45,7 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
   declare private stash: Stash | undefined; // made when there is something to keep
   declare private direct: StreamRead | undefined;
   declare private end: number | undefined;
-  declare private options: number;
+  declare private keepsAlive: boolean;
   declare private onDrained: (() => void) | undefined;
 
   /** `select`: the opcode by which the kernel chooses the block. */
@@ -66,22 +66,25 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
     const read = new StreamRead(this, landing, this.#descriptor);
     this.#host.tracer?.mark(read);
     this.push(read, holder);
-    this.refer();
     if (options !== undefined) this.#host.watch(read, options);
     this.pump();
     return read;
   }
 
-  /** Whether reads that wait keep the process alive. */
+  /** Whether it keeps the process alive that reads wait. */
   keepAlive(on: boolean): void {
-    this.options = on ? 0 : UNREF;
-    if (this.direct !== undefined) this.#host.refer(this.direct, on);
-    this.refer();
+    if (on !== this.keepsAlive && !this.isEmpty) this.#host.liveness.change(on ? 1 : -1);
+    this.keepsAlive = on;
+  }
+
+  override push(read: StreamRead, holder: object): void {
+    if (this.keepsAlive && this.isEmpty) this.#host.liveness.change(1);
+    super.push(read, holder);
   }
 
   override shift(): void {
     super.shift();
-    if (this.isEmpty) this.refer();
+    if (this.keepsAlive && this.isEmpty) this.#host.liveness.change(-1);
   }
 
   /** Bytes that go to the next read, before all others. One that the kernel has comes back for them. */
@@ -252,7 +255,6 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
     else {
       this.#flow = 'direct';
       this.direct = read;
-      if (read.options !== this.options) read.options = this.options;
       this.#host.start(read);
     }
   }
@@ -273,13 +275,7 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
   private begin(inquiry: Inquiry, flow: Flow): void {
     this.#flow = flow;
     this.#inquiry = inquiry;
-    if (this.isEmpty || this.options !== 0) inquiry.options = UNREF;
     this.#host.start(inquiry);
-  }
-
-  /** What was asked for no read in particular keeps the process alive for those that wait. */
-  private refer(): void {
-    if (this.#inquiry !== undefined) this.#host.refer(this.#inquiry, this.options === 0 && !this.isEmpty);
   }
 
   private stop(): void {
@@ -295,4 +291,4 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
   }
 }
 
-Object.assign(Intake.prototype, { stash: undefined, direct: undefined, end: undefined, options: 0, onDrained: undefined });
+Object.assign(Intake.prototype, { stash: undefined, direct: undefined, end: undefined, keepsAlive: true, onDrained: undefined });

@@ -5,7 +5,7 @@ import { Bytes } from '../memory/bytes.js';
 import type { BufferGroup } from '../memory/group.js';
 import { giveBack } from '../memory/loan.js';
 import type { Landing, ReadOperation } from '../memory/size-class.js';
-import { ECANCELED, MULTISHOT, NONE, Opcode, Operation } from '../op.js';
+import { ECANCELED, MULTISHOT, NONE, Opcode, Operation, UNREF } from '../op.js';
 import type { Completion, Failure } from '../op.js';
 import type { Proactor } from '../proactor.js';
 import type { Stash } from './stash.js';
@@ -72,7 +72,7 @@ export class StreamRead extends Operation<Bytes | null> {
   }
 }
 
-Object.assign(StreamRead.prototype, { finish: land, next: undefined, ownBlock: true, endpoint: STREAM });
+Object.assign(StreamRead.prototype, { finish: land, next: undefined, ownBlock: true, endpoint: STREAM, options: UNREF });
 
 /** The answer to a read that the kernel did not answer itself; read at once. */
 const answer: Completion = { slot: -1, generation: 0, result: 0, flags: 0, block: NONE, extra: 0, value: 0 };
@@ -205,6 +205,7 @@ export class Inquiry extends Operation<null> {
 
 Object.assign(Inquiry.prototype, {
   finish: nothing,
+  options: UNREF, // the reads do, that wait
   progress(this: Inquiry, completion: Completion) {
     this.inquirer.delivered(completion);
   },

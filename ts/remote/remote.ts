@@ -256,6 +256,7 @@ export class RemoteBackend extends LocalMemory implements Backend {
   }
 
   #hold(on: boolean): void {
+    if (this.#gone) return;
     if (on || this.#closed) this.#port.ref();
     else this.#port.unref();
   }

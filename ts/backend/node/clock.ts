@@ -38,7 +38,7 @@ export class Clock {
   readonly #alarms = new Map<Alarm, () => void>();
   /** Those that fired before their time, and were set again. */
   readonly #early = new Set<Alarm>();
-  #keeper: NodeJS.Timeout | undefined = undefined;
+  readonly #keeper = setInterval(() => {}, SPAN_MAX_MS).unref();
 
   /** Call `ring` once, `milliseconds` from now at the earliest. The result prevents it. */
   after(milliseconds: number, ring: () => void): () => void {
@@ -49,7 +49,6 @@ export class Clock {
 
   /** Whether the process is kept alive. */
   setKeepAlive(on: boolean): void {
-    this.#keeper ??= setInterval(() => {}, SPAN_MAX_MS);
     if (on) this.#keeper.ref();
     else this.#keeper.unref();
   }

@@ -139,7 +139,11 @@ impl Bridge {
                 return;
             }
             for sibling in siblings.iter().filter_map(Weak::upgrade) {
-                if !ptr::eq(&raw const *sibling, self) && sibling.work_remains() {
+                if ptr::eq(&raw const *sibling, self) {
+                    continue;
+                }
+                sibling.sync_reference(); // or one that nothing is to keep alive any more lets the loop wait
+                if sibling.work_remains() {
                     sibling.nudge();
                 }
             }
