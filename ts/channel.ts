@@ -145,9 +145,10 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
     poll.target = POLLOUT;
     poll.options = UNREF;
     poll.onSettled = () => {
-      this.poll = undefined;
+      if (this.poll === poll) this.poll = undefined;
       then();
     }
+    if (this.poll !== undefined) this.proactor.cancel(this.poll, 'closed'); // of a write that was given up
     this.poll = poll;
     this.proactor.start(poll);
   };
@@ -187,6 +188,12 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
 
   close(): Promise<void> {
     this.closing ??= this.proactor.liveness.during(this.end());
+    return this.closing;
+  }
+
+  /** Nobody waits for this end: whether the peer takes what is being written is for the process to see, or not. */
+  forgotten(): Promise<void> {
+    this.closing ??= this.end();
     return this.closing;
   }
 

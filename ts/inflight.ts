@@ -58,6 +58,8 @@ export class Inflight {
   readonly #generations: Uint32Array;
   readonly #liveness: Liveness;
   readonly #freeSlots: number[] = [];
+  /** Those that were asked to end, while they had a slot. */
+  readonly #asked = new Set<AnyOperation>();
   readonly #waiting = new Fifo<AnyOperation>();
   /** The first slot that was never used. */
   #unused = 0;
@@ -96,7 +98,7 @@ export class Inflight {
   submit(operation: AnyOperation): void {
     if (operation.settled) return; // aborted before it began
     if (this.#forsaken) return operation.refuse(() => closedError(operation.syscall));
-    if (operation.slot !== QUEUED && (operation.options & UNREF) === 0) this.#liveness.change(1);
+    if ((operation.options & UNREF) === 0) this.#liveness.change(1);
     const slot = this.#freeSlots.pop() ?? (this.#unused < this.#generations.length ? this.#unused++ : undefined);
     if (slot === undefined) this.#wait(operation);
     else this.#place(operation, slot);
@@ -118,6 +120,7 @@ export class Inflight {
     if ((operation.options & UNREF) === 0) this.#liveness.change(-1);
     if (operation.cancelCause !== undefined) this.#ended(operation, completion.result);
     const { fellows } = operation;
+    operation.slot = ANSWERED;
     operation.complete(completion);
     if (fellows !== undefined) this.#reckonFellows(fellows as readonly AnyOperation[]);
     if (this.#count === 0 && this.#onIdle.length > 0) this.#announceIdle();
@@ -130,7 +133,7 @@ export class Inflight {
     operation.cancelCause = cause;
     operation.isGivenUp = cause === 'closed';
     if (operation.slot >= 0) {
-      this.#liveness.hold(1); // until it has ended
+      this.#hold(operation);
       this.#backend.cancel(operation);
     } else {
       if (cause !== 'closed') this.tally.withdrawn += 1;
@@ -158,7 +161,7 @@ export class Inflight {
 
   /** An operation has ended that was asked to: did the kernel hear of it in time? */
   #ended(operation: AnyOperation, result: number): void {
-    this.#liveness.hold(-1);
+    if (this.#asked.delete(operation)) this.#liveness.hold(-1);
     if (operation.cancelCause === 'closed') return;
     if (result === ECANCELED || result === EINTR) this.tally.won += 1;
     else if ((operation.front ?? operation).abandoned) this.tally.late += 1;
@@ -176,7 +179,7 @@ export class Inflight {
     }
     for (const operation of this.#operations) {
       if (operation === undefined) continue;
-      if (operation.cancelCause === undefined) this.#liveness.hold(1);
+      if (operation.cancelCause === undefined) this.#hold(operation);
       operation.cancelCause ??= 'closed';
       operation.isGivenUp = true;
     }
@@ -186,6 +189,7 @@ export class Inflight {
   /** Fail what is left: the system did not end it, and nothing will be reported any more. */
   forsake(): void {
     this.#liveness.end();
+    this.#asked.clear();
     this.#forsaken = true;
     for (const [slot, operation] of this.#operations.entries()) {
       if (operation === undefined) continue;
@@ -209,8 +213,14 @@ export class Inflight {
     for (const operation of this.#waiting) yield describe(operation, false);
   }
 
+  /** It was asked to end, and is waited for until it has. */
+  #hold(operation: AnyOperation): void {
+    this.#asked.add(operation);
+    this.#liveness.hold(1);
+  }
+
   #wait(operation: AnyOperation): void {
-    operation.slot = QUEUED; // it is counted
+    operation.slot = QUEUED; // counted already
     this.#waiting.push(operation);
     this.#warning.watch();
   }

@@ -42,21 +42,19 @@ export class Liveness {
     this.#look();
   }
 
-  /** In any case, until this is over. */
+  /** In any case, until this is over. The result is to be used in its place: it rejects where nobody looks, as that would. */
   during<T>(work: Promise<T>): Promise<T> {
     this.hold(1);
-    const over = (): void => this.hold(-1);
-    work.then(over, over);
-    return work;
+    return work.finally(() => this.hold(-1));
   }
 
-  /** The operation waits, for memory or for a slot. */
+  /** The operation waits, for memory or for a slot. It counts for itself when it begins: it is to be unqueued before. */
   queue(operation: Kept): void {
     operation.slot = QUEUED;
     if ((operation.options & UNREF) === 0) this.change(1);
   }
 
-  /** It waits no longer, if it did, and does not begin. */
+  /** It waits no longer, if it did. */
   unqueue(operation: Kept): void {
     if (operation.slot !== QUEUED) return;
     operation.slot = -1;

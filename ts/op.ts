@@ -96,7 +96,7 @@ export const REUSE_ADDRESS = 4;
 export const ECANCELED = -125;
 export const EINTR = -4;
 
-/** `slot` of one that has none, and whose answer is known: no cancel ends it any more. Before it has one it is -1. */
+/** `slot` of one that has none any more, or never had one, and whose answer is known: no cancel ends it. Before it has one it is -1. */
 export const ANSWERED = -2;
 /** `slot` of one that waits for one. */
 export const QUEUED = -3;

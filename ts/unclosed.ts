@@ -10,6 +10,8 @@ import { Opcode, Operation } from './op.js';
 export interface Unclosed {
   readonly fd: number;
   close(): Promise<void>;
+  /** Close it for nobody, where that may take its time. */
+  forgotten?(): Promise<void>;
 }
 
 const registry = new FinalizationRegistry<Unclosed>((unclosed) => {
@@ -19,7 +21,8 @@ const registry = new FinalizationRegistry<Unclosed>((unclosed) => {
     code: 'RITSU_UNCLOSED',
     type: 'RitsuWarning',
   });
-  unclosed.close().catch(() => {}); // nobody is left to be told
+  const closed = unclosed.forgotten?.() ?? unclosed.close();
+  closed.catch(() => {}); // nobody is left to be told
 });
 
 /** Close it when `resource` has been collected. */

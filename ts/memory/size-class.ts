@@ -263,6 +263,7 @@ export class SizeClass implements Landing, Keeper {
       if (!next.settled) {
         if (!this.#give(next)) return;
         this.#waiting.shift();
+        this.#host.liveness.unqueue(next);
         next.launch(this.#host);
       } else this.#waiting.shift();
     }

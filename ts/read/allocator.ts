@@ -221,6 +221,7 @@ class AllocatorLanding implements Landing {
   }
 
   #begin(operation: ReadOperation, memory: Buffer): void {
+    this.#source.host.liveness.unqueue(operation);
     if (operation.settled || !this.#source.open) {
       this.#release(memory);
       this.#refuse(operation, closedError('read'));
@@ -240,7 +241,7 @@ class AllocatorLanding implements Landing {
   }
 
   #refuse(operation: ReadOperation, error: Error): void {
-    this.#source.host.liveness.unqueue(operation);
+    this.#source.host.liveness.unqueue(operation); // the promise of its memory was rejected
     if (!operation.settled) operation.fail(() => error);
   }
 }

@@ -8,7 +8,7 @@ import type { Landing, ReadOperation } from '../memory/size-class.js';
 import type { Deferred } from '../deferred.js';
 import { closedError, systemError } from '../errors.js';
 import type { RitsuError } from '../errors.js';
-import { Opcode, Operation } from '../op.js';
+import { Opcode, Operation, QUEUED } from '../op.js';
 import type { Completion, EndOptions, Failure } from '../op.js';
 import type { Proactor } from '../proactor.js';
 import { Stat, isSeekable } from '../stat.js';
@@ -112,6 +112,8 @@ export class FileSource implements ReadSource, SequenceHost {
 
   drop(reads: readonly Deferred<Bytes | null>[]): void {
     this.#sequence.drop(reads as readonly SequentialRead[]);
+    // What waits for memory does so for nobody.
+    for (const { operation } of reads as readonly SequentialRead[]) if (operation?.slot === QUEUED) this.host.cancel(operation, 'closed');
   }
 
   /** In flight where there are no positions, its bytes could not be put back: there its own completion decides. */
