@@ -74,7 +74,7 @@ export const REFUSED = 4;
 
 /** Option bit: it is left to a worker thread of the kernel at once, and not tried on this one first (IOSQE_ASYNC). */
 export const ASYNCHRONOUS = 1;
-/** Option bit, for `Inflight` alone: the operation does not keep the process alive. In flight, `Proactor.refer` changes it. */
+/** Option bit that no backend sees: the operation does not keep the process alive (`liveness.ts`). It stands while that counts it. */
 export const UNREF = 2;
 
 /** Flag of READ_MANY: into registered memory. */
@@ -98,7 +98,7 @@ export const EINTR = -4;
 
 /** `slot` of one that has none any more, or never had one, and whose answer is known: no cancel ends it. Before it has one it is -1. */
 export const ANSWERED = -2;
-/** `slot` of one that waits for one. */
+/** `slot` of one that waits for one, or for memory. */
 export const QUEUED = -3;
 
 /** The largest length of one read or write (Linux: MAX_RW_COUNT, page aligned). */

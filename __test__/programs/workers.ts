@@ -6,7 +6,6 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { residentOutsideHeap } from '../support/resident.ts';
 import { report } from './report.ts';
 import type { WorkerTask } from './worker.ts';
 
@@ -46,7 +45,7 @@ async function held(): Promise<Readonly<Record<string, number>>> {
   return {
     descriptors: readdirSync('/proc/self/fd').length,
     rings: maps.split('\n').filter((line) => line.includes('io_uring')).length,
-    residentMegabytes: Math.round(residentOutsideHeap() / 2 ** 20),
+    residentMegabytes: Math.round(process.memoryUsage.rss() / 2 ** 20),
   };
 }
 

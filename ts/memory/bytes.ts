@@ -147,9 +147,9 @@ export class Bytes {
     if (this.released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
     if (this.#data !== undefined || this.#block?.fence !== true) return Buffer.from(this.data);
     // Nobody has a view, and none is made that anybody could get: the memory need not be moved for it.
-    this.#stage = COPIED;
     const copy = allocate(this.#length);
     setBytes(copy, viewOf(this.#memory!, this.#offset, this.#length));
+    this.#stage = COPIED;
     return copy;
   }
 

@@ -67,8 +67,7 @@ export class DatagramRead extends Operation<Bytes | null> {
 
   /** @internal It has its memory. */
   override launch(host: Proactor): void {
-    if (this.queue.answer(this)) return;
-    super.launch(host);
+    if (!this.queue.answer(this)) super.launch(host);
   }
 
   override complete(completion: Completion): void {

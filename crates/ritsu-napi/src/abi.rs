@@ -79,7 +79,7 @@ pub mod word {
     pub const CLOSED: usize = 4;
     /// 1 while another copy of the package has rings on this loop. JavaScript sets it.
     pub const COMPANY: usize = 5;
-    /// 1 while ops are to keep the loop alive. JavaScript sets it, and calls `reference()` when `REFERENCED` is 0.
+    /// 1 while the loop is to be kept alive. JavaScript sets it, and calls `reference()` when `REFERENCED` is 0.
     pub const KEEP_ALIVE: usize = 6;
 }
 

@@ -289,7 +289,7 @@ impl Bridge {
         }
     }
 
-    /// The loop is kept alive exactly while JavaScript wants it to be: it knows which ops are to do so, and what was said of them since.
+    /// The loop is kept alive exactly while JavaScript wants it to be: there it is known who waits.
     fn sync_reference(&self) {
         let able = self.stage.get() == Stage::Open && !self.js_dead.get();
         let on = able && self.page.word(word::KEEP_ALIVE) != 0;
