@@ -62,9 +62,16 @@ function assertPolledRing(): void {
   if (!threads.some((name) => name.startsWith('iou-sqp'))) throw new Error('libuv made no polled ring');
 }
 
+async function warmUp(session: Session, plan: Plan): Promise<void> {
+  if (plan.warmUpOperations === 0) return;
+  const until = performance.now() + plan.warmUpSeconds * 1000;
+  do await session.pass(new Meter(plan, plan.warmUpOperations, warmUpSeed(plan)));
+  while (performance.now() < until);
+}
+
 async function measure(workload: Workload, plan: Plan): Promise<Result> {
   const session = await workload(plan);
-  if (plan.warmUpOperations > 0) await session.pass(new Meter(plan, plan.warmUpOperations, warmUpSeed(plan)));
+  await warmUp(session, plan);
 
   const watch = plan.observeMemory ? new CollectionWatch() : undefined;
   const copiesBefore = session.copies?.();

@@ -21,6 +21,8 @@ export interface Plan {
   readonly operations: number;
   /** Done before the measured ones, in another order; 0 for none. */
   readonly warmUpOperations: number;
+  /** Engines in JavaScript do those again and again for this long: V8 goes on making code faster for a second and more. */
+  readonly warmUpSeconds: number;
   readonly seed: number;
   readonly contentSeed: number;
   readonly direct: boolean;

@@ -75,8 +75,8 @@ export class ProcessEngine implements Engine {
 
   async syscallsPerOperation(plan: Plan): Promise<number> {
     const operations = plan.mode === 'sequential' ? plan.operations : Math.min(STRACE_OPERATIONS, plan.operations);
-    const once = await this.#countSyscalls({ ...plan, operations, warmUpOperations: 0 });
-    const twice = await this.#countSyscalls({ ...plan, operations, warmUpOperations: operations });
+    const once = await this.#countSyscalls({ ...plan, operations, warmUpOperations: 0, warmUpSeconds: 0 });
+    const twice = await this.#countSyscalls({ ...plan, operations, warmUpOperations: operations, warmUpSeconds: 0 });
     return (twice - once) / operations;
   }
 
