@@ -10,6 +10,7 @@ import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import test from 'ava';
 import type { ExecutionContext } from 'ava';
 import { BLOCK, writeBlocks } from './support/blocks.ts';
 import { endedWith, reported, runProgram } from './support/child.ts';
@@ -76,6 +77,14 @@ for (const [error, kind, fix] of SETUP_ERRORS) {
     hasStrace,
   );
 }
+
+test('a backend that there is none of is refused, by the name of who asked for it', async (t) => {
+  const ended = await runProgram('everything', [freshDirectory()], { env: { RITSU_BACKEND: 'foo' } });
+  endedWith(t, ended, 3);
+  const { code, message } = reported(ended)['failed'] as { code: string; message: string };
+  t.is(code, 'ERR_INVALID_ARG_VALUE');
+  t.regex(message, /'RITSU_BACKEND' must be 'uring', 'node' or 'auto'/);
+});
 
 const seccomp = ['perl', join(root, '__test__/programs/seccomp.pl')];
 const hasSeccomp = spawnSync(seccomp[0]!, [seccomp[1]!, '1', 'true']).status === 0;

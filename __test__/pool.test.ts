@@ -162,7 +162,7 @@ onEachAlone("S3: a lease's ArrayBuffer that its holder moved away is never shown
   let kept: ArrayBuffer[] = [];
   for (let index = 0; index < 3; index += 1) {
     const bytes = await reader.read({ position: index * BLOCK });
-    kept.push((bytes!.data.buffer as ArrayBuffer).transfer());
+    kept.push(bytes!.data.buffer.transfer());
     t.is(bytes!.data.length, 0);
     bytes!.release();
     bytes!.release();

@@ -164,7 +164,7 @@ onEachAlone('a lease whose memory was moved away is never shown again', { stream
   let read = reader.read();
   peer.write('mine');
   const bytes = await read;
-  const stolen = Buffer.from((bytes!.data.buffer as ArrayBuffer).transfer(), 0, 4);
+  const stolen = Buffer.from(bytes!.data.buffer.transfer(), 0, 4);
   bytes!.release();
   for (let round = 0; round < 20; round += 1) {
     read = reader.read();

@@ -60,7 +60,7 @@ export interface AllocOptions {
  * @example
  * let buffer = alloc(64 * 1024);
  */
-export function alloc(size: number, options: AllocOptions = {}): Buffer {
+export function alloc(size: number, options: AllocOptions = {}): Buffer<ArrayBuffer> {
   const bytes = checkInteger('size', size, 1, LENGTH_MAX);
   checkOptions(options);
   const block = allocate(options.proactor ?? Proactor.current(), bytes);

@@ -19,6 +19,7 @@ import { Turns } from './turns.js';
 import type { Turn, TurnWatcher } from './turns.js';
 import { isBeingClosed } from './unclosed.js';
 import type { Unclosed } from './unclosed.js';
+import { Unflushed } from './unflushed.js';
 
 /** How its bytes are moved: RECEIVE and SEND, or READ and WRITE. */
 export type StreamKind = 'tcp' | 'unix' | 'pipe';
@@ -72,6 +73,7 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
   #turns: Turns | undefined = undefined;
   // Not every stream's: see `Intake`.
   declare private keepsAlive: boolean;
+  declare private pushed: Unflushed | undefined;
   declare private poll: Operation<void> | undefined;
   declare private closing: Promise<void> | undefined;
 
@@ -82,6 +84,11 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
     this.kind = kind;
     this.intake = new Intake(proactor, descriptor, kind === 'pipe' ? Opcode.READ_SELECT : Opcode.RECEIVE_SELECT);
     proactor.residents.add(this);
+  }
+
+  /** Its writers' own. */
+  get handle(): this {
+    return this;
   }
 
   /** @internal */
@@ -102,6 +109,10 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
   get turns(): Turns {
     this.#turns ??= new Turns(this);
     return this.#turns;
+  }
+
+  get unflushed(): Unflushed {
+    return (this.pushed ??= new Unflushed());
   }
 
   get closed(): boolean {
@@ -181,6 +192,7 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
     if (!this.intake.isIdle || this.#turns?.isIdle === false) throw inUseError('handOver');
     const detached = this.intake.detach();
     this.closing = detached.then(() => {});
+    this.pushed?.withdraw('a stream');
     isBeingClosed(this);
     this.proactor.residents.delete(this);
     return detached;
@@ -198,6 +210,7 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
   }
 
   destroy(): Promise<void> {
+    this.pushed?.withdraw(); // as the rest of what was begun
     const closed = this.close();
     for (const turn of this.#turns?.all().toReversed() ?? []) this.proactor.cancel(turn, 'closed');
     return closed;
@@ -205,11 +218,13 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
 
   /** The proactor is being closed. */
   leave(): void {
+    this.pushed?.withdraw();
     this.close().catch(() => {}); // whoever closes the stream is told
   }
 
   private async end(): Promise<void> {
     isBeingClosed(this);
+    this.pushed?.withdraw('a stream');
     this.proactor.residents.delete(this);
     await Promise.all([this.intake.close(), this.#turns?.idle()]);
     if (this.poll !== undefined) this.proactor.cancel(this.poll, 'closed');
@@ -221,7 +236,7 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
   }
 }
 
-Object.assign(Channel.prototype, { keepsAlive: true, poll: undefined, closing: undefined });
+Object.assign(Channel.prototype, { keepsAlive: true, pushed: undefined, poll: undefined, closing: undefined });
 
 function unmovable(closed: boolean): RitsuError {
   if (closed) return closedError('handOver');

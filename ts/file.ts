@@ -7,9 +7,11 @@ import { checkCancelOptions, refusal } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
 import { argumentTypeError, checkBoolean, checkInteger, closedError, inUseError } from './errors.js';
+import { FileHandle } from './file-handle.js';
 import { ASYNCHRONOUS, Opcode, Operation } from './op.js';
 import type { Completion } from './op.js';
-import { openFlags, openMode, pathBytes, pathText } from './path.js';
+import { openDescriptor } from './open-descriptor.js';
+import { openFlags, openMode, pathText } from './path.js';
 import type { OpenMode, PathLike } from './path.js';
 import { Proactor } from './proactor.js';
 import { AllocatorReader } from './read/allocator.js';
@@ -20,11 +22,10 @@ import type { HybridOptions } from './read/hybrid.js';
 import { SubmitReader } from './read/submit.js';
 import type { SubmitterOptions } from './read/submit.js';
 import { Stat } from './stat.js';
-import type { WriteCodes, WriteTarget } from './transfer.js';
-import { closeWhenCollected, isBeingClosed } from './unclosed.js';
-import type { Unclosed } from './unclosed.js';
+import type { WriteCodes } from './transfer.js';
+import { closeWhenCollected } from './unclosed.js';
 import { FileWriter } from './write.js';
-import type { WriterOptions } from './write.js';
+import type { FileTarget, WriterOptions } from './write.js';
 
 /** What `open` accepts. */
 export interface OpenOptions extends CancelOptions {
@@ -53,11 +54,6 @@ export interface AllocateOptions extends CancelOptions {
 const FALLOC_FL_KEEP_SIZE = 1;
 const CODES: WriteCodes = { single: Opcode.WRITE, vectored: Opcode.WRITEV, header: 0 };
 
-interface Opened {
-  readonly descriptor: number;
-  readonly fd: number;
-}
-
 /** The integer result of an operation, or its failure. */
 const number = (operation: Operation<number>, { result }: Completion): ReturnType<Operation<number>['finish']> =>
   result < 0 ? operation.failure(result) : result;
@@ -79,17 +75,10 @@ export async function open(path: PathLike, flags?: string | number | OpenOptions
   const offload = checkBoolean('options.offload', options.offload) ?? false;
   const proactor = options.proactor ?? Proactor.current();
   if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
-  const operation = new Operation<Opened>(Opcode.OPEN, (op, { result, value, extra }) =>
-    result < 0 ? op.failure(result) : { descriptor: value, fd: extra },
-  );
-  operation.argument = pathBytes(path, bits);
-  operation.path = pathText(path);
-  operation.flags = bits;
-  operation.target = permissions;
-  if (offload) operation.options = ASYNCHRONOUS;
-  const { descriptor, fd } = await traced(proactor.submit(operation, limits).promise);
+  const opening = { path, flags: bits, mode: permissions, offload };
+  const { descriptor, fd } = await traced(openDescriptor(proactor, opening, limits));
   if (options.direct) proactor.pool.register();
-  return new File(proactor, { descriptor, fd, path: operation.path, flags: bits, offload });
+  return new File(proactor, { descriptor, fd, path: pathText(path), flags: bits, offload });
 }
 
 /** An open file, and how it was opened. */
@@ -120,8 +109,8 @@ export class File implements AsyncDisposable {
   /** Option bits of its reads and writes. */
   readonly #options: number;
   readonly #source: FileSource;
-  readonly #target: WriteTarget;
-  readonly #handle: Unclosed;
+  readonly #target: FileTarget;
+  readonly #handle: FileHandle;
   #path: string;
   #closed: Promise<void> | undefined = undefined;
 
@@ -134,13 +123,15 @@ export class File implements AsyncDisposable {
     this.#options = offload ? ASYNCHRONOUS : 0;
     this.#path = path;
     this.#source = new FileSource(this, proactor, { descriptor, direct: this.direct, options: this.#options });
+    const handle = new FileHandle(proactor, descriptor, fd, path);
+    this.#handle = handle;
     this.#target = {
       host: proactor,
       codes: CODES,
+      handle,
       admit: (operation, options) => this.#admit(operation, options),
       begin: (operation) => this.#begin(operation),
     };
-    this.#handle = handleOf(proactor, descriptor, fd);
     closeWhenCollected(this, this.#handle);
   }
 
@@ -156,7 +147,7 @@ export class File implements AsyncDisposable {
 
   /** Whether it is closed, or being closed. */
   get closed(): boolean {
-    return this.#closed !== undefined;
+    return this.#handle.closed;
   }
 
   /** Opened with O_DIRECT. */
@@ -230,7 +221,8 @@ export class File implements AsyncDisposable {
     if (this.closed) throw closedError('handOver');
     const position = this.#source.position;
     if (position === undefined) throw inUseError('handOver');
-    isBeingClosed(this.#handle);
+    this.#handle.leave();
+    this.#handle.ended = true;
     this.#closed = this.#source.refuse();
     await this.#closed;
     const offload = this.#options !== 0;
@@ -249,8 +241,8 @@ export class File implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    isBeingClosed(this.#handle);
-    await this.#source.refuse();
+    this.#handle.leave();
+    await Promise.all([this.#source.refuse(), this.#handle.written()]);
     await this.#handle.close();
   }
 
@@ -269,25 +261,12 @@ export class File implements AsyncDisposable {
     else this.#proactor.watch(operation, options);
   }
 
-  /** A write whose turn has come; the file may be closed by now. */
+  /** A write whose turn has come, or the rest of one; the file may be closed by now. */
   #begin<T>(operation: Operation<T>): void {
     if (operation.direct && operation.opcode === Opcode.WRITE && operation.block?.registered) {
       operation.opcode = Opcode.WRITE_FIXED;
     }
-    if (this.closed) operation.refuse(() => closedError(operation.syscall));
+    if (this.#handle.ended) operation.refuse(() => closedError(operation.syscall));
     else this.#proactor.start(operation);
   }
-}
-
-/** What closes the file, without referring to it. */
-function handleOf(proactor: Proactor, descriptor: number, fd: number): Unclosed {
-  return { fd, close: () => closeDescriptor(proactor, descriptor) };
-}
-
-async function closeDescriptor(proactor: Proactor, descriptor: number): Promise<void> {
-  if (proactor.ended) return; // it has closed its descriptors itself
-  const operation = new Operation<number>(Opcode.CLOSE, number);
-  operation.descriptor = descriptor;
-  proactor.start(operation);
-  await operation.promise;
 }

@@ -2,12 +2,13 @@
  * Pipes, FIFOs and terminals as streams: by a descriptor that the process has (it keeps its own: the pipe has a
  * duplicate), or by path.
  */
+import type { Opened } from './backend/backend.js';
 import { checkCancelOptions } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
 import { argumentTypeError, checkInteger, systemError } from './errors.js';
 import { traced } from './deferred.js';
-import { Opcode, Operation } from './op.js';
-import { openFlags, pathBytes, pathText } from './path.js';
+import { openDescriptor } from './open-descriptor.js';
+import { openFlags, pathText } from './path.js';
 import type { PathLike } from './path.js';
 import { Proactor } from './proactor.js';
 import { Stream } from './stream.js';
@@ -18,11 +19,6 @@ export interface PipeOptions extends CancelOptions {
   readonly flags?: string | number | undefined;
   /** Whose stream it is; that of `Proactor.current()` where not given. */
   readonly proactor?: Proactor | undefined;
-}
-
-interface Opened {
-  readonly descriptor: number;
-  readonly fd: number;
 }
 
 const FD_MAX = 2 ** 31 - 1;
@@ -55,15 +51,9 @@ export async function pipe(source: number | PathLike, flags?: string | number | 
   if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
   if (typeof source === 'number') return adopted(proactor, checkInteger('fd', source, 0, FD_MAX));
   const bits = openFlags(options.flags);
-  const operation = new Operation<Opened>(Opcode.OPEN, (op, { result, value, extra }) =>
-    result < 0 ? op.failure(result) : { descriptor: value, fd: extra },
-  );
-  operation.argument = pathBytes(source, bits);
-  const path = pathText(source);
-  operation.path = path;
-  operation.flags = bits;
-  operation.target = MODE_DEFAULT;
-  return new Pipe(proactor, await traced(proactor.submit(operation, cancel).promise), path);
+  // On this thread a FIFO that is to be read would be open before anybody writes it.
+  const opening = { path: source, flags: bits, mode: MODE_DEFAULT, offload: true };
+  return new Pipe(proactor, await traced(openDescriptor(proactor, opening, cancel)), pathText(source));
 }
 
 function adopted(proactor: Proactor, fd: number): Pipe {

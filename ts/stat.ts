@@ -118,7 +118,7 @@ function dateOf(ms: number): Date {
   return new Date(Math.round(ms));
 }
 
-/** Whether reads may name a position: regular files and block devices. */
+/** Whether reads may name a position: regular files, block devices, and directories, which the system will not have read at all. */
 export function isSeekable(stat: Stat): boolean {
-  return stat.isFile() || stat.isBlockDevice();
+  return stat.isFile() || stat.isBlockDevice() || stat.isDirectory();
 }

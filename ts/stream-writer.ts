@@ -7,10 +7,10 @@ import type { Writable } from './memory/parcel.js';
 import { WAIT_ALL, ZERO_COPY } from './op.js';
 import { planOf } from './read/read.js';
 import type { Plan } from './read/read.js';
-import type { Transfer, WriteTarget } from './transfer.js';
+import type { Transfer } from './transfer.js';
 import type { Turns } from './turns.js';
 import { Writer } from './write.js';
-import type { WriteOptions, WriteResult } from './write.js';
+import type { WriteOptions, WriteResult, WriterTarget } from './write.js';
 
 /** How a stream is written. */
 export interface StreamWriterOptions {
@@ -25,7 +25,7 @@ export interface StreamWriterOptions {
 export interface StreamWriteOptions extends WriteOptions, StreamWriterOptions {}
 
 /** What a stream's writer needs of it. */
-export interface StreamTarget extends WriteTarget {
+export interface StreamTarget extends WriterTarget {
   readonly kind: 'tcp' | 'unix' | 'pipe';
   readonly turns: Turns;
   /** End the writing side, after the writes that were called. */

@@ -26,7 +26,7 @@ export interface WriteResult {
   /** What was not written: of length 0 unless the write came short. */
   readonly rest: Buffer;
   /** The memory of `alloc()` that moved into the write, yours again, in order of the data. */
-  readonly buffers: readonly Buffer[];
+  readonly buffers: readonly Buffer<ArrayBuffer>[];
 }
 
 /** How a resource is written. */
@@ -59,7 +59,7 @@ const PART_WORDS = 3;
 const GATHERED_MAX = 65_536;
 const EAGAIN = -11;
 const EMPTY = Buffer.alloc(0);
-const NO_BUFFERS: readonly Buffer[] = Object.freeze([]);
+const NO_BUFFERS: readonly Buffer<ArrayBuffer>[] = Object.freeze([]);
 
 function outcome(operation: Operation<WriteResult>, completion: Completion): WriteResult | Failure {
   return (operation as Transfer).outcome(completion.result);
@@ -281,7 +281,7 @@ export class Transfer extends Operation<WriteResult> {
   /** How far it came; all memory goes back. */
   #result(): WriteResult {
     const rest = this.#written === this.#total ? EMPTY : restOf(partsAfter(this.#parcels, this.#written, Infinity));
-    let buffers: Buffer[] | undefined;
+    let buffers: Buffer<ArrayBuffer>[] | undefined;
     for (const parcel of this.#parcels) {
       const buffer = parcel.end();
       if (buffer !== undefined) (buffers ??= []).push(buffer);

@@ -14,6 +14,7 @@ import type { Plan } from './read/read.js';
 import { Transfer } from './transfer.js';
 import type { WriteResult, WriteTarget } from './transfer.js';
 import { Turns } from './turns.js';
+import type { Unflushed } from './unflushed.js';
 
 /** How one write is done. */
 export interface WriteOptions extends CancelOptions {
@@ -43,16 +44,22 @@ export interface WriterOptions {
   readonly start?: number | undefined;
 }
 
+/** What a writer needs of its resource. */
+export interface WriterTarget extends WriteTarget {
+  /** What knows whether the resource takes anything, and what was pushed for it. */
+  readonly handle: { readonly closed: boolean; readonly unflushed: Unflushed };
+}
+
 /** What writers of files and of streams have in common. */
 export abstract class Writer implements AsyncWrite {
-  readonly #target: WriteTarget;
+  readonly #target: WriterTarget;
   readonly #turns: Turns;
   /** What was pushed since the last flush; of most writers never anything. */
   #pushed: Parcel[] | undefined = undefined;
   #ended = false;
 
   /** @internal */
-  constructor(target: WriteTarget, turns: Turns) {
+  constructor(target: WriterTarget, turns: Turns) {
     this.#target = target;
     this.#turns = turns;
   }
@@ -71,11 +78,12 @@ export abstract class Writer implements AsyncWrite {
 
   /** Throws when the data cannot be written; nothing is pushed then. */
   push(data: Writable): this {
-    if (this.#ended) throw closedError('write');
+    if (this.#ended || this.#target.handle.closed) throw closedError('write');
     const last = this.#pushed?.at(-1);
     if (last === undefined || !last.append(data)) {
       const parcel = Parcel.take(this.#target.host, data);
-      (this.#pushed ??= []).push(parcel);
+      if (this.#pushed === undefined) this.#target.handle.unflushed.add((this.#pushed = []));
+      this.#pushed.push(parcel);
     }
     return this;
   }
@@ -126,6 +134,7 @@ export abstract class Writer implements AsyncWrite {
       if (this.#ended) throw closedError('writev');
       const plan = this.plan(options);
       const parcels = this.#pushed ?? [];
+      if (this.#pushed !== undefined) this.#target.handle.unflushed.delete(this.#pushed);
       this.#pushed = undefined;
       return this.#begin(parcels, plan, all);
     } catch (error) {
@@ -141,12 +150,17 @@ export abstract class Writer implements AsyncWrite {
   }
 }
 
+/** What a file's writer needs of it. */
+export interface FileTarget extends WriterTarget {
+  readonly handle: WriterTarget['handle'] & { readonly lines: Set<Turns> };
+}
+
 /** Writes to a file. Made by `writer()` of the file. */
 export class FileWriter extends Writer {
   /** @internal Used by resources: `file.writer()`. */
-  constructor(target: WriteTarget, options: WriterOptions = {}) {
+  constructor(target: FileTarget, options: WriterOptions = {}) {
     checkOptions(options);
-    const turns = new Turns();
+    const turns: Turns = new Turns({ busy: (on) => (on ? target.handle.lines.add(turns) : target.handle.lines.delete(turns)) });
     const { start } = options;
     if (start !== undefined) turns.position = checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER);
     super(target, turns);

@@ -154,7 +154,7 @@ onEach('the buffer comes back: on the result or on err.buffer', async (t, proact
       sameBytes(t, buffer, content.subarray(round, round + 10_000));
     } catch (error) {
       t.is((error as Ended).name, 'AbortError');
-      buffer = (error as Ended).buffer!;
+      buffer = (error as Ended).buffer! as Buffer<ArrayBuffer>;
     }
     t.is(buffer.length, 10_000);
   }

@@ -6,6 +6,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
+import { dirname } from 'node:path';
 import { alloc, open, owned, pooled } from 'ritsu';
 import type { Bytes, IoBuffer, Positions } from 'ritsu';
 import { onEach, onEachAlone, onReal, onRealAlone } from '../support/backends.ts';
@@ -190,7 +191,7 @@ onRealAlone('without the fence its memory is moved away: nobody else notices', {
     reader.submitMany(memory, Array.from({ length: count }, (_, index) => (index % 2) * EACH));
     const others = Array.from({ length: 20 }, () => proactor.nop());
     internals(proactor).backend.flush(); // Node has begun with the first of them
-    (memory.buffer as ArrayBuffer).transfer();
+    memory.buffer.transfer();
     t.deepEqual(await Promise.all(others), Array.from({ length: 20 }, () => 0));
     await reader.poll().catch(() => {});
     t.is(proactor.stats().inFlight, 0);
@@ -204,6 +205,14 @@ onRealAlone('a lease that is forgotten comes back, whichever place brought somet
   const forget = async (positions: Positions): Promise<number> => (await reader.readMany(positions))!.data.length;
   for (const positions of [[0, EACH], [EACH, 0]]) t.is(await forget(positions), 2 * EACH);
   t.true(await collectUntil(() => proactor.stats().pool[0]!.available === 2), JSON.stringify(proactor.stats().pool));
+  await file.close();
+});
+
+onReal('a directory is what the system says it is: EISDIR, as one read of it', async (t, proactor) => {
+  const file = await open(dirname(freshPath()), { proactor });
+  await t.throwsAsync(file.allocator().read({ position: 0 }), { code: 'EISDIR' });
+  await t.throwsAsync(file.allocator().read(), { code: 'EISDIR' });
+  await t.throwsAsync(file.allocator().readMany([0]), { code: 'EISDIR' });
   await file.close();
 });
 

@@ -27,7 +27,7 @@ for (const name of MEMORIES) {
     const file = await open(path, { flags: 'r+', proactor });
     const reader = file.submitter();
     const buffer = name === 'alloc()' ? alloc(BLOCK, { proactor }) : Buffer.from(new ArrayBuffer(BLOCK));
-    const memory = buffer.buffer as ArrayBuffer;
+    const memory = buffer.buffer;
     reader.submit(buffer);
     const { port1, port2 } = new MessageChannel();
     t.throws(() => memory.transfer(), { instanceOf: TypeError });
@@ -52,7 +52,7 @@ onEachAlone('S3: a lease that was posted away never shows another read', ONE_BLO
   const { port1, port2 } = new MessageChannel();
   let posted: ArrayBuffer | undefined;
   const bytes = (await reader.read({ position: 0 }))!;
-  const memory = bytes.data.buffer as ArrayBuffer;
+  const memory = bytes.data.buffer;
   try {
     port1.postMessage(memory, [memory]);
     posted = (receiveMessageOnPort(port2) as { message: ArrayBuffer }).message;

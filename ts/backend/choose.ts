@@ -90,7 +90,7 @@ export function wantedBackend(options: Choice): BackendName | 'auto' {
   const wanted = options.backend ?? process.env.RITSU_BACKEND ?? 'auto';
   if (wanted === 'uring' || wanted === 'node' || wanted === 'auto') return wanted;
   if (wanted === '') return 'auto';
-  throw argumentValueError('backend', "must be 'uring', 'node' or 'auto'", wanted);
+  throw argumentValueError(options.backend === undefined ? 'RITSU_BACKEND' : 'backend', "must be 'uring', 'node' or 'auto'", wanted);
 }
 
 function causeOf(error: unknown): CauseKind {

@@ -67,12 +67,12 @@ class LeaseView extends Uint8Array {}
 Object.setPrototypeOf(LeaseView.prototype, Buffer.prototype);
 Object.defineProperty(LeaseView.prototype, 'constructor', { value: Buffer });
 
-export function viewOf(memory: ArrayBuffer, offset: number, length: number): Buffer {
-  return new BlockView(memory, offset, length) as unknown as Buffer;
+export function viewOf(memory: ArrayBuffer, offset: number, length: number): Buffer<ArrayBuffer> {
+  return new BlockView(memory, offset, length) as unknown as Buffer<ArrayBuffer>;
 }
 
-export function leaseViewOf(memory: ArrayBuffer, offset: number, length: number): Buffer {
-  return new LeaseView(memory, offset, length) as unknown as Buffer;
+export function leaseViewOf(memory: ArrayBuffer, offset: number, length: number): Buffer<ArrayBuffer> {
+  return new LeaseView(memory, offset, length) as unknown as Buffer<ArrayBuffer>;
 }
 
 export function isLeaseView(view: object): boolean {
@@ -103,7 +103,7 @@ export class Block {
   /** Whether a hand-over moves the memory; off only for Rust's own memory, by the expert option `fence: false`. */
   fence = true;
   /** The view of all of its memory, where that never moves: without the fence it can be handed out again and again. */
-  whole: Buffer | undefined = undefined;
+  whole: Buffer<ArrayBuffer> | undefined = undefined;
 
   constructor(id: number, size: number, kind: BlockKind, owner: object) {
     this.id = id;

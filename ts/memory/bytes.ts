@@ -20,7 +20,7 @@ export interface SenderAddress {
   readonly port: number;
 }
 
-const EMPTY = Buffer.alloc(0);
+const EMPTY: Buffer<ArrayBuffer> = Buffer.alloc(0);
 /** As they are now: what a program puts there later may do anything, meanwhile. */
 const { allocUnsafe: allocate } = Buffer;
 const setBytes = uncurry<[Uint8Array], void>(Uint8Array.prototype.set);
@@ -36,14 +36,14 @@ const RELEASED = 2;
  */
 export class Bytes {
   /** Undefined until it is asked for. */
-  #data: Buffer | undefined = undefined;
+  #data: Buffer<ArrayBuffer> | undefined = undefined;
   #memory: ArrayBuffer | undefined;
   #block: Block | undefined;
   #offset: number;
   #length: number;
   #stage = UNTOUCHED;
   /** The caller's whole view, where its memory could not be moved and the bytes were copied into it. */
-  declare private copiedInto: Buffer | undefined;
+  declare private copiedInto: Buffer<ArrayBuffer> | undefined;
   /** Who sent this datagram; undefined for what is none. */
   declare address: SenderAddress | undefined;
   /** The datagram was longer than the memory: what did not fit is lost. */
@@ -76,12 +76,12 @@ export class Bytes {
   /** @internal Bytes that were copied into memory of the caller's that cannot be moved. */
   static copied(whole: Buffer, length: number): Bytes {
     const bytes = new Bytes(undefined, undefined, whole.byteOffset, length);
-    bytes.copiedInto = whole;
+    bytes.copiedInto = whole as Buffer<ArrayBuffer>; // nearly always: it may be shared
     return bytes;
   }
 
-  /** Exactly the bytes read, as a Buffer; length 0 once released. */
-  get data(): Buffer {
+  /** Exactly the bytes read, as a Buffer; length 0 once released. (Over shared memory, where that is what you gave to be filled.) */
+  get data(): Buffer<ArrayBuffer> {
     return this.#data ?? this.#show();
   }
 
@@ -126,7 +126,7 @@ export class Bytes {
    * The caller's own memory again, whole: ready to be submitted again. Only for memory that was the caller's; pool
    * memory is borrowed (`copy()` keeps its bytes).
    */
-  take(): Buffer {
+  take(): Buffer<ArrayBuffer> {
     if (this.released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
     if (this.copiedInto !== undefined) {
       this.#end();
@@ -143,7 +143,7 @@ export class Bytes {
   }
 
   /** The bytes in an ordinary Buffer, to keep for as long as wanted. */
-  copy(): Buffer {
+  copy(): Buffer<ArrayBuffer> {
     if (this.released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
     if (this.#data !== undefined || this.#block?.fence !== true) return Buffer.from(this.data);
     // Nobody has a view, and none is made that anybody could get: the memory need not be moved for it.
@@ -170,7 +170,7 @@ export class Bytes {
     return { block, offset, length };
   }
 
-  #show(): Buffer {
+  #show(): Buffer<ArrayBuffer> {
     const block = this.#block;
     if (block === undefined) return (this.#data = this.#showCopied());
     const memory = this.#memory!;
@@ -180,10 +180,10 @@ export class Bytes {
     return data;
   }
 
-  #showCopied(): Buffer {
+  #showCopied(): Buffer<ArrayBuffer> {
     if (this.copiedInto === undefined) return EMPTY;
     try {
-      return viewOf(this.copiedInto.buffer as ArrayBuffer, this.#offset, this.#length);
+      return viewOf(this.copiedInto.buffer, this.#offset, this.#length);
     } catch {
       return EMPTY; // the caller's memory shrank or went away since
     }
@@ -200,7 +200,7 @@ export class Bytes {
 }
 
 /** A view for the holder. A lease's memory needs no stamp: it cannot be submitted, and its view says what it is. */
-function viewIn(block: Block, memory: ArrayBuffer, offset: number, length: number): Buffer {
+function viewIn(block: Block, memory: ArrayBuffer, offset: number, length: number): Buffer<ArrayBuffer> {
   if (block.kind === 'pool') return leaseViewOf(memory, offset, length);
   stamp(memory, block);
   return viewOf(memory, offset, length);

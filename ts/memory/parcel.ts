@@ -97,7 +97,7 @@ export class Parcel implements Part {
   }
 
   /** Give the memory back: a copy's and a lease's to the pool, the caller's own to the caller. */
-  end(): Buffer | undefined {
+  end(): Buffer<ArrayBuffer> | undefined {
     const { block } = this;
     if (block === NOWHERE) return undefined;
     if (this.#copied || block.kind === 'pool') {
@@ -109,6 +109,16 @@ export class Parcel implements Part {
     block.memory = undefined;
     stamp(memory, block);
     return viewOf(memory, 0, memory.byteLength);
+  }
+
+  /** The data in ordinary memory, where the pool's carried them: that goes back. The caller's own stays where it is. */
+  withdrawn(): Parcel {
+    const { block, offset, length } = this;
+    if (!this.#copied && block.kind !== 'pool') return this;
+    const copy = new Block(NONE, length, 'own', {});
+    copy.memory = block.memory!.slice(offset, offset + length);
+    this.end();
+    return new Parcel(copy, 0, length, true, 0);
   }
 
   static #ofBytes(host: LoanHost, bytes: Bytes): Parcel {

@@ -17,7 +17,7 @@ import type { HybridReader } from '../read/hybrid.js';
 /** The two directions of a stream. */
 export interface WebPair {
   /** The bytes that come: a byte stream, whose reader may bring its own memory (BYOB). */
-  readonly readable: ReadableStream<Uint8Array>;
+  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** The bytes that go. */
   readonly writable: WritableStream<Uint8Array | string>;
 }
@@ -52,10 +52,10 @@ interface Owner {
  * @example
  * return new Response(toWeb(file.allocator()));
  */
-export function toWeb(reader: AsyncRead): ReadableStream<Uint8Array>;
+export function toWeb(reader: AsyncRead): ReadableStream<Uint8Array<ArrayBuffer>>;
 export function toWeb(writer: AsyncWrite): WritableStream<Uint8Array | string>;
 export function toWeb(stream: TwoWay): WebPair;
-export function toWeb(source: AsyncRead | AsyncWrite | TwoWay): ReadableStream<Uint8Array> | WritableStream<Uint8Array | string> | WebPair {
+export function toWeb(source: AsyncRead | AsyncWrite | TwoWay): ReadableStream<Uint8Array<ArrayBuffer>> | WritableStream<Uint8Array | string> | WebPair {
   if (source instanceof Stream) return pairOf(source);
   if (isReader(source)) return readableOf(source);
   if (isWriter(source)) return writableOf(source);
@@ -72,7 +72,7 @@ function pairOf(stream: TwoWay): WebPair {
   return { readable: readableOf(stream.allocator(), owner, stream.hybrid()), writable: writableOf(stream.writer(), owner) };
 }
 
-function readableOf(reader: AsyncRead, owner?: Owner, into?: HybridReader): ReadableStream<Uint8Array> {
+function readableOf(reader: AsyncRead, owner?: Owner, into?: HybridReader): ReadableStream<Uint8Array<ArrayBuffer>> {
   // Where what is read goes on without this stream, a read that waits must not take what comes later.
   const unwanted = owner === undefined ? new AbortController() : undefined;
   const limits = unwanted && { signal: unwanted.signal };

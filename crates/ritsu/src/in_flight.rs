@@ -185,7 +185,7 @@ impl InFlight {
 
     /// Turns a completion of the op into a result and a detail. Called for each completion, in the slot.
     pub(crate) fn finish(&mut self, completion: &Completion, surroundings: &mut Surroundings<'_>) -> (i32, Detail) {
-        let result = completion.result;
+        let result = if matches!(self.op, Op::Nop { .. }) { completion.result } else { interrupted(completion.result) };
         match &self.op {
             Op::Open { .. } | Op::Accept { .. } if result >= 0 => opened(ring::own_opened(result), surroundings),
             Op::Close { descriptor } => {
@@ -268,6 +268,12 @@ impl InFlight {
             _ => (result, Detail::None),
         }
     }
+}
+
+/// What the kernel would begin again by itself (`ERESTARTSYS` and its kin, `include/linux/errno.h`) never leaves a system call, but the
+/// ring passes it on of an open that was cancelled while it waited (Linux 6.18).
+fn interrupted(result: i32) -> i32 {
+    if matches!(result, -514..=-512 | -516) { -libc::EINTR } else { result }
 }
 
 /// The file's position after a write of `written` bytes that came short: the next write goes behind them, not over them.
