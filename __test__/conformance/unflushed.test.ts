@@ -74,6 +74,19 @@ onEach('the caller’s own memory stays the writer’s, and comes back when that
   t.true(failure.buffers[0]!.every((byte) => byte === 7) && failure.buffers[0]!.length === 4096);
 });
 
+onEachAlone('memory that the program has moved away meanwhile, which it can without the fence, is zeros', { fence: false }, async (t, proactor) => {
+  const source = await open(fileOf(randomBytes(6000)), { proactor });
+  const lease = (await source.allocator({ blockSize: 8192 }).read({ position: 0 }))!;
+  const { data } = lease;
+  const file = await open(freshPath(), { flags: 'w', proactor });
+  const writer = file.writer().push('abc').push(lease);
+  structuredClone(data.buffer, { transfer: [data.buffer] });
+  await file.close();
+  const { rest } = (await t.throwsAsync<WriteFailure>(() => writer.flush(), { code: 'ERR_RITSU_CLOSED' }))!;
+  t.deepEqual(rest, Buffer.concat([Buffer.from('abc'), Buffer.alloc(6000)]));
+  await source.close();
+});
+
 onEach('what was flushed, and a writer without anything, is not spoken of', async (t, proactor) => {
   const path = freshPath('flushed');
   const file = await open(path, { flags: 'w', proactor });

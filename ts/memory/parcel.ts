@@ -2,7 +2,7 @@
 import { Bytes } from './bytes.js';
 import { checkLendable, endLoan, giveBack, moveIn, standIn } from './loan.js';
 import type { LoanHost } from './loan.js';
-import { blockOf, inspect, isOrdinary, stamp, viewOf } from './block.js';
+import { blockOf, inspect, isOrdinary, rangeOf, stamp, viewOf } from './block.js';
 import { Block } from './block.js';
 import type { Memory, Span } from './block.js';
 import type { CancelOptions } from '../cancel.js';
@@ -116,7 +116,7 @@ export class Parcel implements Part {
     const { block, offset, length } = this;
     if (!this.#copied && block.kind !== 'pool') return this;
     const copy = new Block(NONE, length, 'own', {});
-    copy.memory = block.memory!.slice(offset, offset + length);
+    copy.memory = Uint8Array.from(rangeOf(block, offset, length)).buffer;
     this.end();
     return new Parcel(copy, 0, length, true, 0);
   }
@@ -152,5 +152,5 @@ export function partsAfter(parcels: readonly Parcel[], written: number, partsMax
 
 /** A copy of them. */
 export function restOf(parts: readonly Part[]): Buffer {
-  return Buffer.concat(parts.map(({ block, offset, length }) => new Uint8Array(block.memory!, offset, length)));
+  return Buffer.concat(parts.map(({ block, offset, length }) => rangeOf(block, offset, length)));
 }
