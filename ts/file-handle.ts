@@ -6,19 +6,25 @@
  */
 import { Opcode, Operation } from './op.js';
 import type { Proactor } from './proactor.js';
-import type { Turns } from './turns.js';
 import { isBeingClosed } from './unclosed.js';
 import type { Unclosed } from './unclosed.js';
 import { Unflushed } from './unflushed.js';
+
+/** What is under way. */
+export interface Line {
+  /** Resolves when it is no more. */
+  idle(): Promise<unknown>;
+}
 
 export class FileHandle implements Unclosed {
   readonly proactor: Proactor;
   readonly descriptor: number;
   readonly fd: number;
   readonly unflushed = new Unflushed();
-  /** Those of its writers that have a write under way. */
-  readonly lines = new Set<Turns>();
-  readonly #path: string;
+  /** Writes that are under way: of each writer those that follow each other, and each one at a position. */
+  readonly lines = new Set<Line>();
+  /** As it was opened. */
+  path: string;
   /** It takes nothing new. */
   closed = false;
   /** Nothing can follow any more from what was begun, either. */
@@ -28,19 +34,19 @@ export class FileHandle implements Unclosed {
     this.proactor = proactor;
     this.descriptor = descriptor;
     this.fd = fd;
-    this.#path = path;
+    this.path = path;
   }
 
   /** Take nothing new: it is being closed, or leaves its thread. */
   leave(): void {
     this.closed = true;
     isBeingClosed(this);
-    this.unflushed.withdraw(`'${this.#path}'`);
+    this.unflushed.withdraw(`'${this.path}'`);
   }
 
   /** Resolves when all writes are done that were called. */
   async written(): Promise<void> {
-    await Promise.all([...this.lines].map((turns) => turns.idle()));
+    await Promise.all([...this.lines].map((line) => line.idle()));
   }
 
   async close(): Promise<void> {

@@ -111,7 +111,6 @@ export class File implements AsyncDisposable {
   readonly #source: FileSource;
   readonly #target: FileTarget;
   readonly #handle: FileHandle;
-  #path: string;
   #closed: Promise<void> | undefined = undefined;
 
   /** @internal Used by `open`. */
@@ -121,7 +120,6 @@ export class File implements AsyncDisposable {
     this.#fd = fd;
     this.#flags = flags;
     this.#options = offload ? ASYNCHRONOUS : 0;
-    this.#path = path;
     this.#source = new FileSource(this, proactor, { descriptor, direct: this.direct, options: this.#options });
     const handle = new FileHandle(proactor, descriptor, fd, path);
     this.#handle = handle;
@@ -137,7 +135,7 @@ export class File implements AsyncDisposable {
 
   /** As it was opened. */
   get path(): string {
-    return this.#path;
+    return this.#handle.path;
   }
 
   /** The system's number of the open file; -1 once closed. The file owns it: do not close it. */
@@ -220,7 +218,7 @@ export class File implements AsyncDisposable {
   async detach(): Promise<Detached> {
     if (this.closed) throw closedError('handOver');
     const position = this.#source.position;
-    if (position === undefined) throw inUseError('handOver');
+    if (position === undefined || this.#handle.lines.size > 0) throw inUseError('handOver');
     this.#handle.leave();
     this.#handle.ended = true;
     this.#closed = this.#source.refuse();
@@ -231,7 +229,7 @@ export class File implements AsyncDisposable {
 
   /** @internal Used by `takeOver`: it was opened by that name, and read up to there. */
   resume(path: string | undefined, position: number): void {
-    if (path !== undefined) this.#path = path;
+    if (path !== undefined) this.#handle.path = path;
     this.#source.position = position;
   }
 

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import type { Opened } from './backend/backend.js';
 import type { CancelOptions } from './cancel.js';
 import { ASYNCHRONOUS, Opcode, Operation } from './op.js';
+import type { Completion } from './op.js';
 import { pathBytes, pathText } from './path.js';
 import type { PathLike } from './path.js';
 import type { Proactor } from './proactor.js';
@@ -20,29 +21,33 @@ export interface Opening {
 const ENXIO = -6;
 const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 
-/**
- * On this thread the ring opens as if with O_NONBLOCK (Linux 6.18), so a FIFO that is to be written and that nobody reads is refused
- * (ENXIO); on a worker thread it waits for a reader, as `open(2)` does.
- */
-export async function openDescriptor(proactor: Proactor, { path, flags, mode, offload }: Opening, limits: CancelOptions): Promise<Opened> {
-  const [argument, text] = [pathBytes(path, flags), pathText(path)];
-  const attempt = (options: number): Promise<Opened> => {
-    const operation = new Operation<Opened>(Opcode.OPEN, (op, { result, value, extra }) =>
-      result < 0 ? op.failure(result) : { descriptor: value, fd: extra },
-    );
-    operation.argument = argument;
-    operation.path = text;
-    operation.flags = flags;
-    operation.target = mode;
-    operation.options = options;
-    return proactor.submit(operation, limits).promise;
-  };
-  if (offload) return attempt(ASYNCHRONOUS);
-  try {
-    return await attempt(0);
-  } catch (error) {
-    const mayWait = (flags & ACCESS_MODE) === constants.O_WRONLY && (flags & constants.O_NONBLOCK) === 0;
-    if (!mayWait || (error as NodeJS.ErrnoException).errno !== ENXIO) throw error;
-    return attempt(ASYNCHRONOUS);
+/** On this thread the ring opens as if with O_NONBLOCK (Linux 6.18): nobody who reads a FIFO is ENXIO. On a worker thread it waits for one. */
+class OpenOperation extends Operation<Opened> {
+  readonly #proactor: Proactor;
+
+  constructor(proactor: Proactor) {
+    super(Opcode.OPEN, (op, { result, value, extra }) => (result < 0 ? op.failure(result) : { descriptor: value, fd: extra }));
+    this.#proactor = proactor;
   }
+
+  override complete(completion: Completion): void {
+    const mayWait = (this.flags & ACCESS_MODE) === constants.O_WRONLY && (this.flags & constants.O_NONBLOCK) === 0;
+    if (completion.result !== ENXIO || !mayWait || this.options === ASYNCHRONOUS || this.cancelCause !== undefined) {
+      super.complete(completion);
+      return;
+    }
+    this.options = ASYNCHRONOUS;
+    this.slot = -1;
+    this.#proactor.start(this);
+  }
+}
+
+export async function openDescriptor(proactor: Proactor, { path, flags, mode, offload }: Opening, limits: CancelOptions): Promise<Opened> {
+  const operation = new OpenOperation(proactor);
+  operation.argument = pathBytes(path, flags);
+  operation.path = pathText(path);
+  operation.flags = flags;
+  operation.target = mode;
+  if (offload) operation.options = ASYNCHRONOUS;
+  return proactor.submit(operation, limits).promise;
 }

@@ -37,7 +37,8 @@ export class Pipe extends Stream {
 }
 
 /**
- * A pipe, a FIFO or a terminal as a stream. Opening a FIFO waits for its other side, as `open(2)` does.
+ * A pipe, a FIFO or a terminal as a stream. Opening a FIFO to write waits for who reads it, as `open(2)` does; to read, on the ring, it is
+ * mostly open at once, and the first read waits.
  * @param source a descriptor (0 is standard input), or a path as Node takes it
  * @param flags of a path: Node's flags, or options
  * @example
@@ -51,8 +52,7 @@ export async function pipe(source: number | PathLike, flags?: string | number | 
   if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
   if (typeof source === 'number') return adopted(proactor, checkInteger('fd', source, 0, FD_MAX));
   const bits = openFlags(options.flags);
-  // On this thread a FIFO that is to be read would be open before anybody writes it.
-  const opening = { path: source, flags: bits, mode: MODE_DEFAULT, offload: true };
+  const opening = { path: source, flags: bits, mode: MODE_DEFAULT, offload: false };
   return new Pipe(proactor, await traced(openDescriptor(proactor, opening, cancel)), pathText(source));
 }
 

@@ -26,11 +26,13 @@ export class Unflushed {
     let bytes = 0;
     for (const list of this.#lists) {
       bytes += list.reduce((sum, { length }) => sum + length, 0);
-      list.splice(0, list.length, ...list.map((parcel) => parcel.withdrawn()));
+      list.forEach((parcel, index) => {
+        list[index] = parcel.withdrawn();
+      });
     }
     this.#lists.clear();
     if (bytes === 0 || what === undefined) return;
-    const message = `${what} is being closed, and ${bytes} bytes that were pushed to a writer were not flushed: flush() or end() it before`;
+    const message = `${bytes} bytes that were pushed to a writer of ${what} were not flushed before it was closed: flush() or end() the writer`;
     process.emitWarning(message, { code: 'RITSU_UNFLUSHED', type: 'RitsuWarning' });
   }
 }

@@ -6,6 +6,7 @@
  */
 import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
+import type { Line } from './file-handle.js';
 import { checkInteger, checkOptions, closedError } from './errors.js';
 import { Parcel } from './memory/parcel.js';
 import type { Writable } from './memory/parcel.js';
@@ -152,11 +153,13 @@ export abstract class Writer implements AsyncWrite {
 
 /** What a file's writer needs of it. */
 export interface FileTarget extends WriterTarget {
-  readonly handle: WriterTarget['handle'] & { readonly lines: Set<Turns> };
+  readonly handle: WriterTarget['handle'] & { readonly lines: Set<Line> };
 }
 
 /** Writes to a file. Made by `writer()` of the file. */
 export class FileWriter extends Writer {
+  readonly #lines: Set<Line>;
+
   /** @internal Used by resources: `file.writer()`. */
   constructor(target: FileTarget, options: WriterOptions = {}) {
     checkOptions(options);
@@ -164,10 +167,22 @@ export class FileWriter extends Writer {
     const { start } = options;
     if (start !== undefined) turns.position = checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER);
     super(target, turns);
+    this.#lines = target.handle.lines;
   }
 
   /** @internal */
   protected override send(transfer: Transfer, plan: Plan): Promise<WriteResult> {
-    return traced(transfer.send(plan));
+    const sent = transfer.send(plan);
+    if (plan.position !== undefined && !transfer.settled) this.#follow(transfer, sent);
+    return traced(sent);
+  }
+
+  /** It waits for no turn; the file waits for it. */
+  #follow(transfer: Transfer, sent: Promise<WriteResult>): void {
+    const line = { idle: () => sent.catch(() => {}) };
+    this.#lines.add(line);
+    transfer.onSettled = () => {
+      this.#lines.delete(line);
+    };
   }
 }

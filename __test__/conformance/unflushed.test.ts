@@ -7,9 +7,10 @@
  */
 import * as fs from 'node:fs';
 import test from 'ava';
-import { Proactor, alloc, open } from 'ritsu';
+import { Proactor, alloc, handOver, open } from 'ritsu';
 import type { AsyncWrite, File } from 'ritsu';
-import { onEach, onEachAlone, onRealAlone } from '../support/backends.ts';
+import { NO_FAULTS, simulate } from 'ritsu/testing';
+import { onEach, onEachAlone, onReal, onRealAlone } from '../support/backends.ts';
 import { collectUntil } from '../support/collect.ts';
 import { fileOf, freshPath, randomBytes } from '../support/files.ts';
 import { disposed, tcpPair } from '../support/net.ts';
@@ -54,7 +55,7 @@ onEachAlone('a file that is closed gives back what was pushed to its writers, an
   t.is(leased(proactor), 0, 'at once');
   t.throws(() => one.push('more'), { code: 'ERR_RITSU_CLOSED' });
   await closed;
-  t.is(await said(`'${path}' is being closed, and 11003 bytes`), 1);
+  t.is(await said(`11003 bytes that were pushed to a writer of '${path}'`), 1);
 
   const failure = await t.throwsAsync<WriteFailure>(() => one.flush(), { code: 'ERR_RITSU_CLOSED' });
   t.deepEqual(failure.rest, Buffer.concat([Buffer.from('abc'), randomBytes(6000)]));
@@ -80,9 +81,9 @@ onEachAlone('memory that the program has moved away meanwhile, which it can with
   const { data } = lease;
   const file = await open(freshPath(), { flags: 'w', proactor });
   const writer = file.writer().push('abc').push(lease);
-  structuredClone(data.buffer, { transfer: [data.buffer] });
+  data.buffer.transfer();
   await file.close();
-  const { rest } = (await t.throwsAsync<WriteFailure>(() => writer.flush(), { code: 'ERR_RITSU_CLOSED' }))!;
+  const { rest } = await t.throwsAsync<WriteFailure>(() => writer.flush(), { code: 'ERR_RITSU_CLOSED' });
   t.deepEqual(rest, Buffer.concat([Buffer.from('abc'), Buffer.alloc(6000)]));
   await source.close();
 });
@@ -109,7 +110,7 @@ onRealAlone('a stream that is closed gives back what was pushed, and says so; on
     t.is(leased(proactor), before + 1);
     await stream[end]();
     t.is(leased(proactor), before);
-    t.is(await said(`a stream is being closed, and ${size + times} bytes`), times);
+    t.is(await said(`${size + times} bytes that were pushed to a writer of a stream`), times);
     const failure = await t.throwsAsync<WriteFailure>(() => writer.flush(), { code: 'ERR_RITSU_CLOSED' });
     t.is(failure.rest.length, size + times);
   }
@@ -139,6 +140,30 @@ onEach('writes that were called before close() are done before it, in order', as
   const results = await wroteAll(await open(path, { flags: 'w', proactor }), (writer) => parts.map((part) => writer.writeAll(part)));
   t.true(results.every(({ status }) => status === 'fulfilled'), JSON.stringify(results.find(({ status }) => status === 'rejected')));
   t.deepEqual(fs.readFileSync(path), Buffer.concat(parts));
+});
+
+test('a write at a position that comes short is done before close(), too', async (t) => {
+  const { proactor } = simulate({ seed: 'short', faults: { ...NO_FAULTS, short: 0.9 } });
+  const path = freshPath();
+  for (let round = 0; round < 30; round += 1) {
+    const file = await open(path, { flags: 'w', proactor });
+    const write = file.writer().writeAll(randomBytes(5000, round + 1), { position: 0 });
+    const [{ bytesWritten }] = await Promise.all([write, file.close()]);
+    t.is(bytesWritten, 5000);
+  }
+  await proactor.close();
+});
+
+onReal('what has writes under way is not handed over', async (t, proactor) => {
+  for (const options of [undefined, { position: 0 }]) {
+    const path = freshPath();
+    const file = await open(path, { flags: 'w', proactor });
+    const writer = file.writer();
+    const writes = ['abc', 'def', 'ghi'].map((text) => writer.writeAll(text, options));
+    await t.throwsAsync(() => handOver(file), { code: 'ERR_RITSU_IN_USE' });
+    await Promise.all([...writes, file.close()]);
+    t.is(fs.readFileSync(path).length, options === undefined ? 9 : 3);
+  }
 });
 
 onEach('after close() was called a write is refused, and those before it are not', async (t, proactor) => {

@@ -29,7 +29,9 @@ function report(finding: Finding, version: string): string {
   if (cause !== undefined) lines.push(`because: ${cause.message} (${cause.kind})`);
   if ('fix' in finding && finding.fix !== undefined) lines.push(`to have the ring: ${finding.fix}`);
   if ('features' in finding) {
-    const names = (wanted: boolean): string[] => Object.entries(finding.features).flatMap(([name, on]) => (on === wanted ? [name] : []));
+    // Whether a no-op can be told what to answer matters to nobody but those who measure no-ops.
+    const features = Object.entries(finding.features).filter(([name]) => name !== 'nopInject');
+    const names = (wanted: boolean): string[] => features.flatMap(([name, on]) => (on === wanted ? [name] : []));
     lines.push(`with: ${names(true).join(', ') || 'nothing of its own'}`);
     if (backend === 'uring' && names(false).length > 0) lines.push(`without: ${names(false).join(', ')}`);
   }

@@ -116,7 +116,11 @@ export class Parcel implements Part {
     const { block, offset, length } = this;
     if (!this.#copied && block.kind !== 'pool') return this;
     const copy = new Block(NONE, length, 'own', {});
-    copy.memory = Uint8Array.from(rangeOf(block, offset, length)).buffer;
+    try {
+      copy.memory = Uint8Array.from(rangeOf(block, offset, length)).buffer;
+    } catch {
+      copy.memory = undefined; // no memory for it: zeros
+    }
     this.end();
     return new Parcel(copy, 0, length, true, 0);
   }
