@@ -17,7 +17,7 @@ import type { StreamTarget } from './stream-writer.js';
 import type { WriteCodes } from './transfer.js';
 import { Turns } from './turns.js';
 import type { Turn, TurnWatcher } from './turns.js';
-import { isBeingClosed } from './unclosed.js';
+import { closeOrFail, isBeingClosed } from './unclosed.js';
 import type { Unclosed } from './unclosed.js';
 import { Unflushed } from './unflushed.js';
 
@@ -84,11 +84,6 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
     this.kind = kind;
     this.intake = new Intake(proactor, descriptor, kind === 'pipe' ? Opcode.READ_SELECT : Opcode.RECEIVE_SELECT);
     proactor.residents.add(this);
-  }
-
-  /** Its writers' own. */
-  get handle(): this {
-    return this;
   }
 
   /** @internal */
@@ -189,10 +184,9 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
   /** Close it, but leave the descriptor open; what came and nobody read. `stays`: with its proactor. */
   async detach(stays: boolean): Promise<Uint8Array> {
     if (this.closed || (!stays && this.proactor.backend.name === 'node')) throw unmovable(this.closed);
-    if (!this.intake.isIdle || this.#turns?.isIdle === false) throw inUseError('handOver');
+    if (!this.intake.isIdle || this.#turns?.isIdle === false || this.pushed?.isEmpty === false) throw inUseError('handOver');
     const detached = this.intake.detach();
     this.closing = detached.then(() => {});
-    this.pushed?.withdraw('a stream');
     isBeingClosed(this);
     this.proactor.residents.delete(this);
     return detached;
@@ -228,11 +222,7 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
     this.proactor.residents.delete(this);
     await Promise.all([this.intake.close(), this.#turns?.idle()]);
     if (this.poll !== undefined) this.proactor.cancel(this.poll, 'closed');
-    if (this.proactor.ended) return; // it has closed its descriptors itself
-    const operation = new Operation<void>(Opcode.CLOSE, (op, { result }) => (result < 0 ? op.failure(result) : undefined));
-    operation.descriptor = this.descriptor;
-    this.proactor.start(operation);
-    await operation.promise;
+    await closeOrFail(this.proactor, this.descriptor);
   }
 }
 

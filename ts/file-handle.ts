@@ -1,40 +1,54 @@
 /**
- * What of a file lives on without it: its descriptor, the writes that wait for their turn, and what was pushed and not flushed. A
- * `File` refers to its handle and never the other way, so that a forgotten one can be collected.
+ * What of a file lives on without it: its descriptor, the writes under way, and what was pushed and not flushed. A `File` refers to its
+ * handle and never the other way, so that a forgotten one can be collected.
  *
  * States: open -> closing (takes nothing new; what was called is done) -> closed (CLOSE, which the core orders behind what is in flight).
  */
-import { Opcode, Operation } from './op.js';
 import type { Proactor } from './proactor.js';
-import { isBeingClosed } from './unclosed.js';
+import type { Transfer } from './transfer.js';
+import { closeOrFail, isBeingClosed } from './unclosed.js';
 import type { Unclosed } from './unclosed.js';
 import { Unflushed } from './unflushed.js';
 
-/** What is under way. */
-export interface Line {
-  /** Resolves when it is no more. */
-  idle(): Promise<unknown>;
-}
-
 export class FileHandle implements Unclosed {
-  readonly proactor: Proactor;
-  readonly descriptor: number;
   readonly fd: number;
   readonly unflushed = new Unflushed();
-  /** Writes that are under way: of each writer those that follow each other, and each one at a position. */
-  readonly lines = new Set<Line>();
   /** As it was opened. */
   path: string;
   /** It takes nothing new. */
   closed = false;
-  /** Nothing can follow any more from what was begun, either. */
-  ended = false;
+  readonly #proactor: Proactor;
+  readonly #descriptor: number;
+  /** Writes that were called and are not settled, those that wait for their turn among them. */
+  #writes = 0;
+  #onWritten: (() => void)[] = [];
+  readonly #settled = (): void => {
+    this.#writes -= 1;
+    if (this.#writes === 0) for (const resolve of this.#onWritten.splice(0)) resolve();
+  };
 
   constructor(proactor: Proactor, descriptor: number, fd: number, path: string) {
-    this.proactor = proactor;
-    this.descriptor = descriptor;
+    this.#proactor = proactor;
+    this.#descriptor = descriptor;
     this.fd = fd;
     this.path = path;
+  }
+
+  /** Every write is done, and everything that was pushed is in one. */
+  get isWritten(): boolean {
+    return this.#writes === 0 && this.unflushed.isEmpty;
+  }
+
+  /** This write is to be done before the file is closed. */
+  follow(write: Transfer): void {
+    this.#writes += 1;
+    write.onSettled = this.#settled;
+  }
+
+  /** Resolves when all writes are settled that were called. */
+  written(): Promise<void> {
+    if (this.#writes === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onWritten.push(resolve));
   }
 
   /** Take nothing new: it is being closed, or leaves its thread. */
@@ -44,18 +58,8 @@ export class FileHandle implements Unclosed {
     this.unflushed.withdraw(`'${this.path}'`);
   }
 
-  /** Resolves when all writes are done that were called. */
-  async written(): Promise<void> {
-    await Promise.all([...this.lines].map((line) => line.idle()));
-  }
-
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.leave();
-    this.ended = true;
-    if (this.proactor.ended) return; // it has closed its descriptors itself
-    const operation = new Operation<void>(Opcode.CLOSE, (op, { result }) => (result < 0 ? op.failure(result) : undefined));
-    operation.descriptor = this.descriptor;
-    this.proactor.start(operation);
-    await operation.promise;
+    return closeOrFail(this.#proactor, this.#descriptor);
   }
 }

@@ -126,7 +126,11 @@ export class File implements AsyncDisposable {
     this.#target = {
       host: proactor,
       codes: CODES,
-      handle,
+      unflushed: handle.unflushed,
+      get closed() {
+        return handle.closed;
+      },
+      follow: (write) => handle.follow(write),
       admit: (operation, options) => this.#admit(operation, options),
       begin: (operation) => this.#begin(operation),
     };
@@ -218,9 +222,8 @@ export class File implements AsyncDisposable {
   async detach(): Promise<Detached> {
     if (this.closed) throw closedError('handOver');
     const position = this.#source.position;
-    if (position === undefined || this.#handle.lines.size > 0) throw inUseError('handOver');
+    if (position === undefined || !this.#handle.isWritten) throw inUseError('handOver');
     this.#handle.leave();
-    this.#handle.ended = true;
     this.#closed = this.#source.refuse();
     await this.#closed;
     const offload = this.#options !== 0;
@@ -259,12 +262,11 @@ export class File implements AsyncDisposable {
     else this.#proactor.watch(operation, options);
   }
 
-  /** A write whose turn has come, or the rest of one; the file may be closed by now. */
+  /** A write whose turn has come, or the rest of one. It was admitted, so the file is open until it has settled. */
   #begin<T>(operation: Operation<T>): void {
     if (operation.direct && operation.opcode === Opcode.WRITE && operation.block?.registered) {
       operation.opcode = Opcode.WRITE_FIXED;
     }
-    if (this.#handle.ended) operation.refuse(() => closedError(operation.syscall));
-    else this.#proactor.start(operation);
+    this.#proactor.start(operation);
   }
 }

@@ -42,11 +42,16 @@ export interface Closer {
   start<T>(operation: Operation<T>): void;
 }
 
-/** Close what nobody got; nobody is told when that fails. */
-export function closeDescriptor(closer: Closer, descriptor: number): Promise<void> {
+/** Close it; rejects when the system says that it could not. */
+export function closeOrFail(closer: Closer, descriptor: number): Promise<void> {
   if (closer.ended) return Promise.resolve();
-  const operation = new Operation<void>(Opcode.CLOSE, () => {});
+  const operation = new Operation<void>(Opcode.CLOSE, (op, { result }) => (result < 0 ? op.failure(result) : undefined));
   operation.descriptor = descriptor;
   closer.start(operation);
-  return operation.promise.catch(() => {});
+  return operation.promise;
+}
+
+/** Close what nobody got; nobody is told when that fails. */
+export function closeDescriptor(closer: Closer, descriptor: number): Promise<void> {
+  return closeOrFail(closer, descriptor).catch(() => {});
 }

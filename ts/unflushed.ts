@@ -8,6 +8,10 @@ import type { Parcel } from './memory/parcel.js';
 export class Unflushed {
   readonly #lists = new Set<Parcel[]>();
 
+  get isEmpty(): boolean {
+    return this.#lists.size === 0;
+  }
+
   /** A writer's list has something in it. */
   add(list: Parcel[]): void {
     this.#lists.add(list);

@@ -6,7 +6,6 @@
  */
 import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
-import type { Line } from './file-handle.js';
 import { checkInteger, checkOptions, closedError } from './errors.js';
 import { Parcel } from './memory/parcel.js';
 import type { Writable } from './memory/parcel.js';
@@ -47,8 +46,9 @@ export interface WriterOptions {
 
 /** What a writer needs of its resource. */
 export interface WriterTarget extends WriteTarget {
-  /** What knows whether the resource takes anything, and what was pushed for it. */
-  readonly handle: { readonly closed: boolean; readonly unflushed: Unflushed };
+  /** It is closed, or being closed. */
+  readonly closed: boolean;
+  readonly unflushed: Unflushed;
 }
 
 /** What writers of files and of streams have in common. */
@@ -79,11 +79,11 @@ export abstract class Writer implements AsyncWrite {
 
   /** Throws when the data cannot be written; nothing is pushed then. */
   push(data: Writable): this {
-    if (this.#ended || this.#target.handle.closed) throw closedError('write');
+    if (this.#ended || this.#target.closed) throw closedError('write');
     const last = this.#pushed?.at(-1);
     if (last === undefined || !last.append(data)) {
       const parcel = Parcel.take(this.#target.host, data);
-      if (this.#pushed === undefined) this.#target.handle.unflushed.add((this.#pushed = []));
+      if (this.#pushed === undefined) this.#target.unflushed.add((this.#pushed = []));
       this.#pushed.push(parcel);
     }
     return this;
@@ -135,7 +135,7 @@ export abstract class Writer implements AsyncWrite {
       if (this.#ended) throw closedError('writev');
       const plan = this.plan(options);
       const parcels = this.#pushed ?? [];
-      if (this.#pushed !== undefined) this.#target.handle.unflushed.delete(this.#pushed);
+      if (this.#pushed !== undefined) this.#target.unflushed.delete(this.#pushed);
       this.#pushed = undefined;
       return this.#begin(parcels, plan, all);
     } catch (error) {
@@ -153,36 +153,28 @@ export abstract class Writer implements AsyncWrite {
 
 /** What a file's writer needs of it. */
 export interface FileTarget extends WriterTarget {
-  readonly handle: WriterTarget['handle'] & { readonly lines: Set<Line> };
+  /** The file is to stay open until this write has settled. */
+  follow(write: Transfer): void;
 }
 
 /** Writes to a file. Made by `writer()` of the file. */
 export class FileWriter extends Writer {
-  readonly #lines: Set<Line>;
+  readonly #target: FileTarget;
 
   /** @internal Used by resources: `file.writer()`. */
   constructor(target: FileTarget, options: WriterOptions = {}) {
     checkOptions(options);
-    const turns: Turns = new Turns({ busy: (on) => (on ? target.handle.lines.add(turns) : target.handle.lines.delete(turns)) });
+    const turns = new Turns();
     const { start } = options;
     if (start !== undefined) turns.position = checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER);
     super(target, turns);
-    this.#lines = target.handle.lines;
+    this.#target = target;
   }
 
   /** @internal */
   protected override send(transfer: Transfer, plan: Plan): Promise<WriteResult> {
     const sent = transfer.send(plan);
-    if (plan.position !== undefined && !transfer.settled) this.#follow(transfer, sent);
+    if (!transfer.settled) this.#target.follow(transfer);
     return traced(sent);
-  }
-
-  /** It waits for no turn; the file waits for it. */
-  #follow(transfer: Transfer, sent: Promise<WriteResult>): void {
-    const line = { idle: () => sent.catch(() => {}) };
-    this.#lines.add(line);
-    transfer.onSettled = () => {
-      this.#lines.delete(line);
-    };
   }
 }

@@ -3,7 +3,7 @@
  * written, and the data stay with their writer. And writes that were called before `close()`: they are done before it.
  *
  * What turns it red: a `close` that does not `withdraw` (`ts/unflushed.ts`), or does so when the writer has its own memory; a list that is
- * still known when it was flushed; a file that does not wait for the `lines` of its writers.
+ * still known when it was flushed; a file that does not `follow` its writes, or does not wait for them.
  */
 import * as fs from 'node:fs';
 import test from 'ava';
@@ -154,15 +154,18 @@ test('a write at a position that comes short is done before close(), too', async
   await proactor.close();
 });
 
-onReal('what has writes under way is not handed over', async (t, proactor) => {
+onReal('what has writes under way, or something pushed, is not handed over', async (t, proactor) => {
   for (const options of [undefined, { position: 0 }]) {
     const path = freshPath();
     const file = await open(path, { flags: 'w', proactor });
     const writer = file.writer();
     const writes = ['abc', 'def', 'ghi'].map((text) => writer.writeAll(text, options));
     await t.throwsAsync(() => handOver(file), { code: 'ERR_RITSU_IN_USE' });
-    await Promise.all([...writes, file.close()]);
-    t.is(fs.readFileSync(path).length, options === undefined ? 9 : 3);
+    await Promise.all(writes);
+    writer.push('jkl');
+    await t.throwsAsync(() => handOver(file), { code: 'ERR_RITSU_IN_USE' });
+    await Promise.all([writer.flush(), file.close()]);
+    t.is(fs.readFileSync(path).length, options === undefined ? 12 : 3);
   }
 });
 

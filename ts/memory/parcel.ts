@@ -119,7 +119,7 @@ export class Parcel implements Part {
     try {
       copy.memory = Uint8Array.from(rangeOf(block, offset, length)).buffer;
     } catch {
-      copy.memory = undefined; // no memory for it: zeros
+      // No memory for it: zeros, where somebody asks.
     }
     this.end();
     return new Parcel(copy, 0, length, true, 0);
