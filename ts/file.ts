@@ -11,7 +11,7 @@ import { FileHandle } from './file-handle.js';
 import { ASYNCHRONOUS, Opcode, Operation } from './op.js';
 import type { Completion } from './op.js';
 import { openDescriptor } from './open-descriptor.js';
-import { openFlags, openMode, pathText } from './path.js';
+import { openFlags, openMode } from './path.js';
 import type { OpenMode, PathLike } from './path.js';
 import { Proactor } from './proactor.js';
 import { AllocatorReader } from './read/allocator.js';
@@ -76,9 +76,9 @@ export async function open(path: PathLike, flags?: string | number | OpenOptions
   const proactor = options.proactor ?? Proactor.current();
   if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
   const opening = { path, flags: bits, mode: permissions, offload };
-  const { descriptor, fd } = await traced(openDescriptor(proactor, opening, limits));
+  const opened = await traced(openDescriptor(proactor, opening, limits));
   if (options.direct) proactor.pool.register();
-  return new File(proactor, { descriptor, fd, path: pathText(path), flags: bits, offload });
+  return new File(proactor, { ...opened, flags: bits, offload });
 }
 
 /** An open file, and how it was opened. */

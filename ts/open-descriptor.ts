@@ -18,15 +18,20 @@ export interface Opening {
   readonly offload: boolean;
 }
 
+/** What was opened, and by which path: what the program had it in may have changed since. */
+export interface OpenedPath extends Opened {
+  readonly path: string;
+}
+
 const ENXIO = -6;
 const ACCESS_MODE = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR;
 
 /** On this thread the ring opens as if with O_NONBLOCK (Linux 6.18): nobody who reads a FIFO is ENXIO. On a worker thread it waits for one. */
-class OpenOperation extends Operation<Opened> {
+class OpenOperation extends Operation<OpenedPath> {
   readonly #proactor: Proactor;
 
   constructor(proactor: Proactor) {
-    super(Opcode.OPEN, (op, { result, value, extra }) => (result < 0 ? op.failure(result) : { descriptor: value, fd: extra }));
+    super(Opcode.OPEN, (op, { result, value, extra }) => (result < 0 ? op.failure(result) : { descriptor: value, fd: extra, path: op.path! }));
     this.#proactor = proactor;
   }
 
@@ -42,7 +47,7 @@ class OpenOperation extends Operation<Opened> {
   }
 }
 
-export async function openDescriptor(proactor: Proactor, { path, flags, mode, offload }: Opening, limits: CancelOptions): Promise<Opened> {
+export async function openDescriptor(proactor: Proactor, { path, flags, mode, offload }: Opening, limits: CancelOptions): Promise<OpenedPath> {
   const operation = new OpenOperation(proactor);
   operation.argument = pathBytes(path, flags);
   operation.path = pathText(path);

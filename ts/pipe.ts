@@ -8,7 +8,7 @@ import type { CancelOptions } from './cancel.js';
 import { argumentTypeError, checkInteger, systemError } from './errors.js';
 import { traced } from './deferred.js';
 import { openDescriptor } from './open-descriptor.js';
-import { openFlags, pathText } from './path.js';
+import { openFlags } from './path.js';
 import type { PathLike } from './path.js';
 import { Proactor } from './proactor.js';
 import { Stream } from './stream.js';
@@ -53,7 +53,8 @@ export async function pipe(source: number | PathLike, flags?: string | number | 
   if (typeof source === 'number') return adopted(proactor, checkInteger('fd', source, 0, FD_MAX));
   const bits = openFlags(options.flags);
   const opening = { path: source, flags: bits, mode: MODE_DEFAULT, offload: false };
-  return new Pipe(proactor, await traced(openDescriptor(proactor, opening, cancel)), pathText(source));
+  const opened = await traced(openDescriptor(proactor, opening, cancel));
+  return new Pipe(proactor, opened, opened.path);
 }
 
 function adopted(proactor: Proactor, fd: number): Pipe {

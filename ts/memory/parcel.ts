@@ -119,7 +119,7 @@ export class Parcel implements Part {
     try {
       copy.memory = Uint8Array.from(rangeOf(block, offset, length)).buffer;
     } catch {
-      // No memory for it: zeros, where somebody asks.
+      return this; // no memory for a copy: they stay where they are, until their writer's flush is refused
     }
     this.end();
     return new Parcel(copy, 0, length, true, 0);
