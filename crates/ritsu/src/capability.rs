@@ -46,7 +46,7 @@ pub struct Capability {
     pub zero_copy: bool,
     /// `io_uring_enter(2)` takes a time limit (`IORING_FEAT_EXT_ARG`, Linux 5.11).
     pub wait_timeout: bool,
-    /// Signalling can be turned off while awake (x86-64 only, see [`Proactor::signalling`](crate::Proactor::signalling)).
+    /// Signalling can be turned off while awake (x86-64 only, see [`Proactor::mute`](crate::Proactor::mute)).
     pub signalling: bool,
 }
 

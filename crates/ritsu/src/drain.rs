@@ -50,7 +50,7 @@ impl Proactor {
         self.closed = true;
         self.cancel_all();
         // A signalling that was left off would let a wait by poll oversleep.
-        self.signalling(true);
+        self.ring.signalling(true);
         let mut timeout = Duration::ZERO;
         let mut repeat_at = Instant::now() + WAIT_SLICE;
         loop {

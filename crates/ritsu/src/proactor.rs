@@ -146,7 +146,7 @@ impl Proactor {
     /// Reads the eventfd, so that polling it sleeps again. Returns how often it was signalled, 0 if not at all.
     // Most callers only want the eventfd empty.
     #[allow(clippy::must_use_candidate)]
-    pub fn clear_event(&self) -> u64 {
+    pub fn clear_event(&mut self) -> u64 {
         self.ring.clear_event()
     }
 
@@ -203,7 +203,11 @@ impl Proactor {
     #[must_use]
     #[inline]
     pub fn pending(&self) -> bool {
-        !self.queue.is_empty() || !self.cancels.is_empty() || !self.ready.is_empty() || self.ring.pending()
+        self.has_queued() || self.ring.pending()
+    }
+
+    fn has_queued(&self) -> bool {
+        !self.queue.is_empty() || !self.cancels.is_empty() || !self.ready.is_empty()
     }
 
     /// Pushes what fits into the submission queue and enters the kernel once, which also does deferred completion work. What did not
@@ -263,10 +267,25 @@ impl Proactor {
         reaped
     }
 
-    /// Turns the eventfd on (while asleep) or off (while awake), with a fence. After turning it on, ask [`pending`](Self::pending) once
-    /// more before sleeping: what arrived just before is not signalled. Without effect, always on, except on x86-64.
-    pub fn signalling(&self, on: bool) {
-        self.ring.signalling(on);
+    /// Turns the eventfd off, or each enter would signal what it has just seen. Without effect, always on, except on x86-64.
+    pub fn mute(&self) {
+        self.ring.signalling(false);
+    }
+
+    /// Before sleeping on the eventfd: turns it on, with a fence, and looks once more, since what arrived just before was not signalled.
+    /// Returns whether there is something to enter or to reap. If not, whatever comes makes the eventfd readable.
+    pub fn rest(&mut self) -> bool {
+        self.ring.signalling(true);
+        if self.has_queued() || self.ring.has_entries() {
+            return true;
+        }
+        if self.ring.taskrun() {
+            if self.enter() != Entered::Done {
+                return true;
+            }
+            self.ring.doubt_taskrun();
+        }
+        self.pending()
     }
 
     /// Ops accepted whose final outcome has not been reaped.

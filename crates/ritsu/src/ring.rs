@@ -74,6 +74,8 @@ pub(crate) struct Ring {
     /// Index of the registered ring descriptor of this thread, if there is one.
     registered: Option<u32>,
     wait_timeout: bool,
+    /// The kernel's TASKRUN flag was left over: set, and no work behind it (see [`doubt_taskrun`](Self::doubt_taskrun)).
+    is_taskrun_stale: bool,
     leaked: bool,
 }
 
@@ -89,7 +91,8 @@ impl Ring {
         let registered = uring.submitter().register_eventfd(event.as_raw_fd());
         registered.map_err(|error| setup_error(Stage::RegisterEvent, errno_of(&error)))?;
         let wait_timeout = uring.params().is_feature_ext_arg();
-        let mut ring = Self { uring: ManuallyDrop::new(uring), event, registered: None, wait_timeout, leaked: false };
+        let uring = ManuallyDrop::new(uring);
+        let mut ring = Self { uring, event, registered: None, wait_timeout, is_taskrun_stale: false, leaked: false };
         // Both are improvements only; without them the kernel's defaults hold.
         let _ = ring.uring.submitter().register_iowq_max_workers(&mut { WORKERS_MAX });
         ring.registered = register_ring(ring.uring.as_raw_fd());
@@ -116,10 +119,12 @@ impl Ring {
         self.event.as_raw_fd()
     }
 
-    /// Reads the eventfd: how often it was signalled since the last read, 0 if not at all.
-    pub(crate) fn clear_event(&self) -> u64 {
+    /// Reads the eventfd: how often it was signalled since the last read, 0 if not at all. What signalled may be deferred work, so
+    /// TASKRUN counts again.
+    pub(crate) fn clear_event(&mut self) -> u64 {
+        self.is_taskrun_stale = false;
         let mut count = [0; 8];
-        match (&self.event).read(&mut count) {
+        match self.event.read(&mut count) {
             Ok(8) => u64::from_ne_bytes(count),
             _ => 0,
         }
@@ -194,11 +199,31 @@ impl Ring {
 
     /// Whether another enter or reap has something to do: entries not submitted, completions not reaped, deferred work, overflow.
     pub(crate) fn pending(&self) -> bool {
+        self.has_entries() || (self.taskrun() && !self.is_taskrun_stale)
+    }
+
+    /// As [`pending`](Self::pending), but for deferred work.
+    pub(crate) fn has_entries(&self) -> bool {
         // SAFETY: no other view of the submission queue exists: each lives within one method of this type, and this one ends here.
         let submission = unsafe { self.uring.submission_shared() };
         // SAFETY: the same for the completion queue.
         let completion = unsafe { self.uring.completion_shared() };
-        !completion.is_empty() || !submission.is_empty() || submission.taskrun() || submission.cq_overflow()
+        !completion.is_empty() || !submission.is_empty() || submission.cq_overflow()
+    }
+
+    /// `IORING_SQ_TASKRUN`: the kernel has deferred work for an enter, or had.
+    pub(crate) fn taskrun(&self) -> bool {
+        // SAFETY: no other view of the submission queue exists (see `has_entries`).
+        unsafe { self.uring.submission_shared() }.taskrun()
+    }
+
+    /// To be called after an enter with signalling on: if TASKRUN is set, it is not believed until the eventfd is signalled.
+    ///
+    /// The kernel puts work on its list and then sets the flag (`io_req_local_work_add`, Linux 6.18). If we have done the work in
+    /// between, the flag stays set with nothing behind it, and an enter that finds no work does not clear it. Work that such an enter
+    /// has not found came after it, and signals.
+    pub(crate) fn doubt_taskrun(&mut self) {
+        self.is_taskrun_stale = self.taskrun();
     }
 
     /// Turns the eventfd on or off (`IORING_CQ_EVENTFD_DISABLED`, Linux 5.8), with a full fence behind it.
@@ -206,7 +231,7 @@ impl Ring {
     /// On other machines than x86-64 it stays on: there the kernel sets TASKRUN by a relaxed operation, which the fence does not order.
     pub(crate) fn signalling(&self, on: bool) {
         if cfg!(target_arch = "x86_64") {
-            // SAFETY: no other view of the completion queue exists (see `pending`).
+            // SAFETY: no other view of the completion queue exists (see `has_entries`).
             let completion = unsafe { self.uring.completion_shared() };
             if on {
                 completion.enable_eventfd();

@@ -91,7 +91,7 @@ fn a_drain_gives_every_op_its_outcome_and_takes_nothing_more() {
         harness.turn();
         harness.submit(Op::Close { descriptor: closing });
         harness.submit(Op::Nop { result: 0 });
-        harness.proactor.signalling(false);
+        harness.proactor.mute();
         let start = Instant::now();
         let mut results = Vec::new();
         assert_eq!(harness.proactor.drain(start + PATIENCE, &mut |outcome| results.push(outcome.result)).remaining, 0);

@@ -6,6 +6,8 @@ use harness::{Harness, PATIENCE, RUNGS};
 use ritsu::{BlockRange, Op, Position};
 use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Sleeps until the eventfd is readable. `false` if it was not in time.
@@ -25,7 +27,11 @@ fn the_eventfd_signals_while_signalling_is_on_only() {
     let mut harness = Harness::on_rung(0);
     for on in [true, false] {
         harness.proactor.clear_event();
-        harness.proactor.signalling(on);
+        if on {
+            assert!(!harness.proactor.rest());
+        } else {
+            harness.proactor.mute();
+        }
         harness.submit(Op::Nop { result: 0 });
         harness.enter();
         assert!(harness.proactor.pending(), "a completion waits");
@@ -66,13 +72,12 @@ fn what_arrives_while_signalling_is_off_is_seen_by_the_look_after() {
         let target = harness.block(4096);
         harness.submit(Op::Read { descriptor, target, position: Position::Current });
         harness.turn();
-        harness.proactor.signalling(false);
+        harness.proactor.mute();
         harness.proactor.clear_event();
         assert!(!harness.proactor.pending(), "the last look");
         File::from(writer).write_all(b"between").unwrap();
-        harness.proactor.signalling(true);
         assert_eq!(harness.proactor.clear_event() > 0, !harness.proactor.capability().signalling);
-        assert!(harness.proactor.pending(), "rung {first_rung}");
+        assert!(harness.proactor.rest(), "rung {first_rung}");
         harness.turn();
         assert_eq!(harness.outcomes[0].result, 7);
     }
@@ -101,7 +106,7 @@ fn no_wake_up_is_lost_between_two_sleeps() {
             .collect();
         let (start, mut received) = (Instant::now(), 0);
         while !reads.is_empty() {
-            harness.proactor.signalling(false);
+            harness.proactor.mute();
             while harness.proactor.pending() {
                 assert!(start.elapsed() < PATIENCE, "work that no enter brings");
                 harness.turn();
@@ -115,8 +120,7 @@ fn no_wake_up_is_lost_between_two_sleeps() {
                     }
                 }
             }
-            harness.proactor.signalling(true);
-            if !harness.proactor.pending() && !reads.is_empty() {
+            if !harness.proactor.rest() && !reads.is_empty() {
                 assert!(sleep_on_event(&harness, Duration::from_secs(2)), "a wake-up was lost after {received} bytes");
                 harness.proactor.clear_event();
             }
@@ -125,5 +129,67 @@ fn no_wake_up_is_lost_between_two_sleeps() {
         for thread in threads {
             thread.join().unwrap();
         }
+    }
+}
+
+/// A kernel thread on another core puts work on the list, we do it, and only then the kernel says that there is work: TASKRUN stays set
+/// with nothing behind it, and no enter clears it. An event loop that believed it would turn without end.
+#[test]
+fn work_that_was_done_before_it_was_announced_keeps_nobody_awake() {
+    const ROUNDS: usize = 100_000;
+    /// Looks after which whatever the kernel has still been doing for the last round is over.
+    const LOOKS: usize = 100;
+    for first_rung in RUNGS {
+        let mut harness = Harness::on_rung(first_rung);
+        let (descriptor, writer) = harness.pipe();
+        let target = harness.block(4096);
+        let (asked, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let thread = std::thread::spawn({
+            let (asked, ended, mut writer) = (Arc::clone(&asked), Arc::clone(&ended), File::from(writer));
+            move || {
+                let mut written = 0;
+                while !ended.load(Ordering::Relaxed) {
+                    while written < asked.load(Ordering::Acquire) {
+                        writer.write_all(b".").unwrap();
+                        written += 1;
+                    }
+                    std::hint::spin_loop();
+                }
+            }
+        });
+        let (start, mut is_stale) = (Instant::now(), false);
+        for round in 0..ROUNDS {
+            harness.submit(Op::Read { descriptor, target, position: Position::Current });
+            harness.proactor.mute();
+            harness.turn();
+            // With a stale flag, sleep: what comes then is not announced by the flag.
+            let is_sleeper = is_stale && !harness.proactor.rest();
+            asked.fetch_add(1, Ordering::Release);
+            while harness.outcomes.is_empty() {
+                assert!(start.elapsed() < PATIENCE);
+                if is_sleeper {
+                    assert!(
+                        sleep_on_event(&harness, Duration::from_secs(2)),
+                        "rung {first_rung}, round {round}: a wake-up was lost"
+                    );
+                    harness.proactor.clear_event();
+                }
+                if !is_sleeper || harness.proactor.pending() {
+                    harness.turn();
+                }
+            }
+            assert_eq!(harness.outcomes.pop().map(|outcome| outcome.result), Some(1));
+            let mut looks = 0;
+            let mut enters = harness.proactor.statistics().enters;
+            while harness.proactor.rest() {
+                looks += 1;
+                assert!(looks < LOOKS, "rung {first_rung}, round {round}: nothing is in flight, and there is always work");
+                harness.turn();
+                enters = harness.proactor.statistics().enters;
+            }
+            is_stale = harness.proactor.statistics().enters > enters;
+        }
+        ended.store(true, Ordering::Relaxed);
+        thread.join().unwrap();
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! `prepare` runs it before the loop waits, `poll` when the eventfd says that completions are there, the timer when a refused
 //! enter is to be tried again. A round: consume the submission page, enter, reap into the completion page, one call of dispatch,
-//! whose microtasks may have queued the next round's records. Signalling is off while it runs; afterwards it is turned on (with the
-//! core's fence) and everything is looked at once more, or a wake-up would be lost. Work that remains starts the idle handle, so
-//! that the loop comes straight back after it served its timers and sockets.
+//! whose microtasks may have queued the next round's records. The eventfd is mute while it runs; afterwards it signals again and
+//! everything is looked at once more, or a wake-up would be lost. Work that remains starts the idle handle, so that the loop comes
+//! straight back after it served its timers and sockets.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -102,7 +102,7 @@ impl Bridge {
 
     /// Rounds, as many as the budget allows.
     fn pump(&self) {
-        self.signal(false);
+        self.mute();
         let started = Instant::now();
         let (mut rounds, mut completions) = (0, 0);
         loop {
@@ -156,18 +156,17 @@ impl Bridge {
         if self.stage.get() != Stage::Open {
             return;
         }
-        self.signal(true);
-        // Looked at after the fence: a completion that came before it found signalling off and woke nobody.
-        let busy = self.work_remains() && !self.retry_armed.get();
+        let pending = self.proactor.borrow_mut().as_mut().is_some_and(Proactor::rest);
+        let busy = (pending || self.work_remains()) && !self.retry_armed.get();
         let company = dispatched && self.page.word(word::COMPANY) != 0;
         self.handles().set_idle(busy || company);
         self.sync_reference();
         self.publish();
     }
 
-    fn signal(&self, on: bool) {
+    fn mute(&self) {
         if let Some(proactor) = &*self.proactor.borrow() {
-            proactor.signalling(on);
+            proactor.mute();
         }
     }
 
@@ -276,7 +275,7 @@ pub(super) unsafe extern "C" fn on_prepare(handle: *mut Handle) {
 /// `uv_poll_cb`: the eventfd is readable.
 pub(super) unsafe extern "C" fn on_readable(handle: *mut Handle, _status: i32, _events: i32) {
     let body = |bridge: &Bridge| {
-        if let Some(proactor) = &*bridge.proactor.borrow() {
+        if let Some(proactor) = &mut *bridge.proactor.borrow_mut() {
             proactor.clear_event();
         }
         count(&bridge.counters.wakes);
