@@ -8,6 +8,7 @@ import type { Deferred } from './deferred.js';
 import { abortError, argumentTypeError, checkBoolean, checkInteger, closedError, timeoutError } from './errors.js';
 import type { AbortError, LateOutcome, TimeoutError } from './errors.js';
 import { getter, uncurry } from './genuine.js';
+import { show } from './inspect.js';
 import { systemTimers } from './timers.js';
 import type { Timers } from './timers.js';
 
@@ -218,6 +219,7 @@ export class CancelScope implements AsyncDisposable {
     await this.cancel();
   }
 }
+show(CancelScope, ({ running, signal }) => ({ running, aborted: signal.aborted }));
 
 /** Why an operation must not begin, if it must not: its signal has aborted, its time is over, the proactor ended. */
 export function refusal(options: CancelOptions | undefined, syscall: string, open: boolean): Error | undefined {

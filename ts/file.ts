@@ -8,6 +8,7 @@ import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
 import { argumentTypeError, checkBoolean, checkInteger, closedError, inUseError } from './errors.js';
 import { FileHandle } from './file-handle.js';
+import { show } from './inspect.js';
 import { ASYNCHRONOUS, Opcode, Operation } from './op.js';
 import type { Completion } from './op.js';
 import { openDescriptor } from './open-descriptor.js';
@@ -270,3 +271,4 @@ export class File implements AsyncDisposable {
     this.#proactor.start(operation);
   }
 }
+show(File, ({ path, fd, direct, closed }) => ({ path, fd, direct, closed }));

@@ -15,6 +15,7 @@ import { RitsuError, checkInteger, closedError } from './errors.js';
 import { flushAtExit } from './exit.js';
 import { Inflight } from './inflight.js';
 import type { InflightInfo, Resident } from './inflight.js';
+import { show } from './inspect.js';
 import { Liveness } from './liveness.js';
 import { LeaseTracer } from './memory/lease-tracer.js';
 import type { Span } from './memory/block.js';
@@ -291,6 +292,7 @@ export class Proactor {
     await this.backend.close();
   }
 }
+show(Proactor, ({ info, open }) => ({ backend: info.backend, open }));
 
 /** Which backend answers on this thread, and where it is not the ring: why, and what would help. */
 export function backendInfo(): BackendInfo {

@@ -10,6 +10,7 @@ import type { CancelOptions } from './cancel.js';
 import { Channel } from './channel.js';
 import type { StreamKind } from './channel.js';
 import type { File } from './file.js';
+import { show } from './inspect.js';
 import { sendFile } from './send-file.js';
 import type { SendFileOptions } from './send-file.js';
 import type { Proactor } from './proactor.js';
@@ -135,3 +136,4 @@ export class Stream implements AsyncDisposable {
     return this.close();
   }
 }
+show(Stream, ({ fd, closed }) => ({ fd, closed }));

@@ -11,6 +11,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import * as http from 'node:http';
 import * as net from 'node:net';
+import { inspect } from 'node:util';
 import { setTimeout as delay } from 'node:timers/promises';
 import { serve } from 'ritsu';
 import { onEach, onEachAlone } from '../support/backends.ts';
@@ -98,6 +99,7 @@ onEachAlone('a worker that is stopped finishes what it has', {}, async (t, proac
   const file = new URL('../programs/crew-worker.ts', import.meta.url);
   const crew = await serve(file, { listen: { port: 0, host: '127.0.0.1' }, workers: 1, data: 'greeting', proactor });
   t.is(crew.workers, 1);
+  t.regex(inspect(crew, { breakLength: Infinity }), /^Crew \{ address: \{ address: '127\.0\.0\.1', .*workers: 1, connections: \d+ \}$/);
   const socket = await nodeConnect({ port: crew.address().port, host: '127.0.0.1' });
   const text: string[] = [];
   socket.on('data', (part: Buffer) => text.push(part.toString()));

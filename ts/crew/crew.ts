@@ -12,6 +12,7 @@ import { EventEmitter } from 'node:events';
 import { pathToFileURL } from 'node:url';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { RitsuError, argumentTypeError, checkInteger } from '../errors.js';
+import { show } from '../inspect.js';
 import { listen } from '../net/listener.js';
 import type { TcpListenOptions, TcpListener } from '../net/listener.js';
 import type { TcpStream } from '../net/tcp.js';
@@ -249,6 +250,7 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
     await Promise.all([...this.#members].map((member) => this.#stop(member)));
   }
 }
+show(Crew, (self) => ({ address: self.address(), workers: self.workers, connections: self.connections }));
 
 /**
  * Serve TCP on several threads. `file` exports `start(connections, { index, data })`, which each worker calls once:

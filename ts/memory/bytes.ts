@@ -7,6 +7,7 @@
  */
 import { RitsuError } from '../errors.js';
 import { uncurry } from '../genuine.js';
+import { show } from '../inspect.js';
 import { isDetached, leaseViewOf, move, stamp, tryMove, viewOf } from './block.js';
 import type { Block } from './block.js';
 
@@ -198,6 +199,7 @@ export class Bytes {
     return memory;
   }
 }
+show(Bytes, ({ length, released }) => ({ length, released }));
 
 /** A view for the holder. A lease's memory needs no stamp: it cannot be submitted, and its view says what it is. */
 function viewIn(block: Block, memory: ArrayBuffer, offset: number, length: number): Buffer<ArrayBuffer> {

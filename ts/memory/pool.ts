@@ -1,5 +1,6 @@
 /** The buffer pool: size classes in one mapping, made on first use; it ends with its proactor. */
 import { argumentTypeError, argumentValueError, checkInteger, checkOptions, rangeError } from '../errors.js';
+import { show } from '../inspect.js';
 import { LENGTH_MAX } from '../op.js';
 import type { Completion, Failure } from '../op.js';
 import type { Block } from './block.js';
@@ -103,6 +104,7 @@ export class BufferPool {
     return this.classes.map((sizeClass) => sizeClass.stats());
   }
 }
+show(BufferPool, ({ classes }) => ({ sizes: classes.map(({ length }) => length) }));
 
 /** Reads of at most `length` bytes into the smallest blocks of a pool that hold them. */
 export class PoolLanding implements Landing {

@@ -9,6 +9,7 @@ import { removeSocketFile } from '../backend/system.js';
 import { traced } from '../deferred.js';
 import { argumentValueError, checkInteger, checkOptions, closedError, systemError } from '../errors.js';
 import type { RitsuError } from '../errors.js';
+import { show } from '../inspect.js';
 import { IPV6_ONLY, Opcode, Operation, REUSE_PORT } from '../op.js';
 import type { Completion, Failure } from '../op.js';
 import type { Proactor } from '../proactor.js';
@@ -161,6 +162,7 @@ export class TcpListener extends Listener<TcpStream> {
     return new TcpStream(proactor, descriptor, fd).keep(this.#keeping);
   }
 }
+show(TcpListener, (self) => ({ address: self.address(), fd: self.fd, closed: self.closed }));
 
 /** Accepts connections on a Unix socket. Made by `listen`. */
 export class UnixListener extends Listener<UnixStream> {
@@ -182,6 +184,7 @@ export class UnixListener extends Listener<UnixStream> {
     return new UnixStream(proactor, descriptor, fd);
   }
 }
+show(UnixListener, (self) => ({ address: self.address(), fd: self.fd, closed: self.closed }));
 
 /**
  * Listen on a port, or on a Unix path. The file of a path is removed by `close()`; one that an earlier process left behind

@@ -1,5 +1,6 @@
 /** A TCP connection: a `Stream` with addresses and options. Made by `connect` and by a `TcpListener`. */
 import { checkInteger, closedError } from '../errors.js';
+import { show } from '../inspect.js';
 import type { Proactor } from '../proactor.js';
 import { Stream } from '../stream.js';
 import { decodeInternet } from './address.js';
@@ -155,5 +156,6 @@ export class TcpStream extends Stream {
     return bytes === undefined ? undefined : decodeInternet(bytes);
   }
 }
+show(TcpStream, ({ localAddress, localPort, remoteAddress, remotePort, fd, closed }) => ({ localAddress, localPort, remoteAddress, remotePort, fd, closed }));
 
 Object.assign(TcpStream.prototype, { remote: undefined, local: undefined });

@@ -4,6 +4,7 @@
  */
 import type { CancelOptions } from '../cancel.js';
 import { argumentTypeError, argumentValueError, checkInteger, closedError, systemError } from '../errors.js';
+import { show } from '../inspect.js';
 import type { Bytes } from '../memory/bytes.js';
 import type { Proactor } from '../proactor.js';
 import { AllocatorReader } from '../read/allocator.js';
@@ -233,6 +234,7 @@ export class UdpSocket implements AsyncDisposable {
     return this;
   }
 }
+show(UdpSocket, (self) => ({ address: self.closed ? undefined : self.address(), fd: self.fd, closed: self.closed }));
 
 /** The number of the interface that an address names: by being its address, or by its zone. */
 function interfaceFor(address: string): number {

@@ -1,4 +1,5 @@
 /** A Unix stream connection: a `Stream` with names and buffer sizes. Made by `connect` and by a `UnixListener`. */
+import { show } from '../inspect.js';
 import type { Proactor } from '../proactor.js';
 import { Stream } from '../stream.js';
 import { decodeUnix } from './address.js';
@@ -52,3 +53,4 @@ export class UnixStream extends Stream {
     return bytes === undefined ? undefined : decodeUnix(bytes);
   }
 }
+show(UnixStream, ({ localAddress, remoteAddress, fd, closed }) => ({ localAddress, remoteAddress, fd, closed }));

@@ -4,6 +4,7 @@
  */
 import type { Allocator } from '../buffer.js';
 import type { CancelOptions } from '../cancel.js';
+import { show } from '../inspect.js';
 import type { Bytes } from '../memory/bytes.js';
 import { argumentTypeError, checkBoolean, checkInteger, checkOptions, closedError } from '../errors.js';
 import { lend } from '../memory/loan.js';
@@ -164,6 +165,7 @@ export class AllocatorReader implements AsyncRead {
     return this.#source.plan(options);
   }
 }
+show(AllocatorReader, ({ blockSize }) => ({ blockSize }));
 
 function landingOf(source: ReadSource, allocator: BufferPool | Allocator, size: number | undefined): Landing {
   if (allocator instanceof BufferPool) return source.pooled(allocator, size);

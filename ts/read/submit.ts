@@ -3,6 +3,7 @@
  */
 import { checkCancelOptions } from '../cancel.js';
 import type { CancelOptions } from '../cancel.js';
+import { show } from '../inspect.js';
 import type { Bytes } from '../memory/bytes.js';
 import type { Deferred } from '../deferred.js';
 import { RitsuError, checkInteger, checkOptions, closedError } from '../errors.js';
@@ -147,3 +148,4 @@ export class SubmitReader implements AsyncRead {
     return viewOf(memory, 0, this.#size);
   }
 }
+show(SubmitReader, ({ outstanding }) => ({ outstanding }));
