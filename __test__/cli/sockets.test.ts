@@ -16,6 +16,7 @@ import { Receiver, encodeTransfer, faultOf } from '../../dist/cli/sockets/transf
 import { compare } from '../../dist/cli/comparison.js';
 import { WrongBytes } from '../../dist/cli/meter.js';
 import { Progress } from '../../dist/cli/progress.js';
+import { socketTableText } from '../../dist/cli/table.js';
 import type { Report } from '../../dist/cli/report.js';
 import { runCli } from './run-cli.ts';
 
@@ -47,7 +48,8 @@ for (const backend of BACKENDS) {
     const reading = backend === 'node' ? ECHOING.slice(0, 2) : ECHOING;
     t.deepEqual(report.sockets.map(({ rows }) => rows.map(({ engine }) => engine)), [reading, reading, reading, WRITING]);
     t.deepEqual(report.sockets.map(({ connections }) => connections), [3, 3, 1, 1]);
-    for (const { role, rows } of report.sockets) {
+    for (const { role, rows, loadBusy } of report.sockets) {
+      t.true(loadBusy! > 0 && loadBusy! < 2, `the load was busy ${loadBusy}`); // V8 has threads of its own
       for (const { engine, figures, runs } of rows) {
         t.is(runs.length, 1, engine);
         const { ratio, p50Us, p99Us, ...others } = figures!;
@@ -61,7 +63,7 @@ for (const backend of BACKENDS) {
   for (const server of ['node echo', 'allocator echo', 'submit echo', 'hybrid receive', 'node send', 'moved send']) {
     on(backend)(`${backend}: one wrong bit from the server ${server} puts it out of the comparison, and no other`, async (t) => {
       const role = server.split(' ')[1] as Trial['role'];
-      const trial = { role, connections: 2, messageBytes: role === 'echo' ? 5000 : 700_001, milliseconds: 20 };
+      const trial = { role, connections: 2, messageBytes: role === 'echo' ? 5000 : 700_001, milliseconds: 20, warmUpMilliseconds: 20 };
       const arena = new Arena(backend);
       Object.assign(process.env, corrupting(server));
       try {
@@ -96,6 +98,14 @@ test.serial('both halves together: the tables follow each other, and one verdict
   for (const head of ['requests/s', 'x node:net', 'CPU us/req', 'CPU us/MiB']) t.true(stdout.includes(head), head);
   t.regex(stdout, /every byte was right in all 15 rows: .*compared byte by byte/);
   t.regex(stderr, /echo of 64 B over 2 connections: round 1 of 1/);
+});
+
+test('a load that had no time left is named as the limit, under its table alone', (t) => {
+  const table = { title: 'echo', role: 'echo', connections: 1, messageBytes: 64, cores: [], rows: [] } as const;
+  const limit = '  the load had no time left (97 % busy): it limits these rates, not the server; CPU tells them apart';
+  t.deepEqual(socketTableText({ ...table, loadBusy: 0.97 }).split('\n').slice(1), [limit]);
+  t.true(socketTableText({ ...table, loadBusy: 1.3 }).includes('100 % busy'));
+  for (const loadBusy of [0.94, null]) t.is(socketTableText({ ...table, loadBusy }).split('\n').length, 1);
 });
 
 /** Processes whose environment has this variable. */

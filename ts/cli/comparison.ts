@@ -19,6 +19,8 @@ export interface Run {
   readonly seconds: number;
   /** User and system time of the whole process: of a server, if it is one that is measured. */
   readonly cpuSeconds: number;
+  /** The same of the load that a server was under. */
+  readonly loadSeconds?: number | undefined;
   readonly p50Us: number;
   readonly p99Us: number;
   /** Bytes that the kernel fetched from the disk meanwhile, where it tells and any were to be read. */

@@ -95,6 +95,8 @@ export interface SocketTable {
   readonly messageBytes: number;
   /** The processor cores of the server and of the load; empty where they are not kept apart. */
   readonly cores: readonly number[];
+  /** How much of the time the load was at work, 0 to 1, as the median of all runs; null where nothing ran. */
+  readonly loadBusy: number | null;
   readonly rows: readonly Row[];
 }
 
@@ -183,7 +185,8 @@ function cacheOf(direct: boolean, diskBytes: number | null, bytes: number): Cach
 
 export function socketTableOf({ role, connections, messageBytes }: Trial, title: string, outcomes: readonly Outcome[]): SocketTable {
   const rows = outcomes.map((outcome) => rowOf(outcome, outcomes, SOCKET_BASELINE));
-  return { title, role, connections, messageBytes, cores: pinnedCores(), rows };
+  const shares = outcomes.flatMap(({ runs }) => runs.map(({ loadSeconds = Number.NaN, seconds }) => loadSeconds / seconds));
+  return { title, role, connections, messageBytes, cores: pinnedCores(), loadBusy: orNull(median(shares)), rows };
 }
 
 export function isRight(tables: readonly Pick<Table, 'rows'>[]): boolean {

@@ -74,6 +74,9 @@ function cpuOf(operation: string): Column {
   return { head: `CPU us/${operation}`, cell: ({ cpuUsPerOp }) => fixed(cpuUsPerOp, 2) };
 }
 
+/** From here on a load counts as the limit. */
+const LOAD_BUSY = 0.95;
+
 const FILE_COLUMNS = [rateOf('ops/s'), MB_PER_SECOND, ratioTo('node:fs'), cpuOf('op'), ...LATENCIES];
 const ECHO_COLUMNS = [rateOf('requests/s'), MB_PER_SECOND, ratioTo('node:net'), cpuOf('req'), ...LATENCIES];
 const BULK_COLUMNS = [MB_PER_SECOND, ratioTo('node:net'), cpuOf('MiB')];
@@ -82,8 +85,15 @@ export function tableText(table: Table): string {
   return [...rowsText(table.title, table.rows, FILE_COLUMNS, 'node:fs'), `  ${cacheText(table)}`].join('\n');
 }
 
-export function socketTableText({ title, role, rows }: SocketTable): string {
-  return rowsText(title, rows, role === 'echo' ? ECHO_COLUMNS : BULK_COLUMNS, 'node:net').join('\n');
+export function socketTableText({ title, role, rows, loadBusy }: SocketTable): string {
+  const text = rowsText(title, rows, role === 'echo' ? ECHO_COLUMNS : BULK_COLUMNS, 'node:net');
+  return [...text, ...loadText(loadBusy)].join('\n');
+}
+
+/** Where the load has no time left, all servers look the same. */
+function loadText(busy: number | null): string[] {
+  if (busy === null || busy < LOAD_BUSY) return [];
+  return [`  the load had no time left (${Math.min(Math.round(busy * 100), 100)} % busy): it limits these rates, not the server; CPU tells them apart`];
 }
 
 /** What has to be known of all tables of sockets. */

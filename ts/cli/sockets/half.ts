@@ -12,15 +12,17 @@ import type { Trial } from './contest.js';
 const KIB = 1024;
 const ECHO_MS = 400;
 const BULK_MS = 300;
+const ECHO_WARM_UP_MS = 1500;
+const BULK_WARM_UP_MS = 500;
 /** Not a multiple of anything that is read or written at a time. */
 const TRANSFER_BYTES = 16 * KIB * KIB + 5;
 
 function trials(connections: number): Trial[] {
   return [
-    { role: 'echo', connections, messageBytes: 64, milliseconds: ECHO_MS },
-    { role: 'echo', connections, messageBytes: 16 * KIB, milliseconds: ECHO_MS },
-    { role: 'receive', connections: 1, messageBytes: TRANSFER_BYTES, milliseconds: BULK_MS },
-    { role: 'send', connections: 1, messageBytes: TRANSFER_BYTES, milliseconds: BULK_MS },
+    { role: 'echo', connections, messageBytes: 64, milliseconds: ECHO_MS, warmUpMilliseconds: ECHO_WARM_UP_MS },
+    { role: 'echo', connections, messageBytes: 16 * KIB, milliseconds: ECHO_MS, warmUpMilliseconds: ECHO_WARM_UP_MS },
+    { role: 'receive', connections: 1, messageBytes: TRANSFER_BYTES, milliseconds: BULK_MS, warmUpMilliseconds: BULK_WARM_UP_MS },
+    { role: 'send', connections: 1, messageBytes: TRANSFER_BYTES, milliseconds: BULK_MS, warmUpMilliseconds: BULK_WARM_UP_MS },
   ];
 }
 

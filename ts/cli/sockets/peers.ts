@@ -35,6 +35,8 @@ export interface LoadResult {
   readonly p50Us: number | null;
   readonly p99Us: number | null;
   readonly p999Us: number | null;
+  /** User and system time of the load's process, where it tells. */
+  readonly cpuSeconds?: number | undefined;
 }
 
 /** For starting a process, and for all that takes no time by itself. */
