@@ -86,6 +86,25 @@ test('a backend that there is none of is refused, by the name of who asked for i
   t.regex(message, /'RITSU_BACKEND' must be 'uring', 'node' or 'auto'/);
 });
 
+/** What Bun 1.4 and Deno 2.9 tell of themselves, and systems without io_uring; what Node is here stays as it is. */
+const ELSEWHERE: readonly (readonly [what: string, told: string, kind: string, fix: RegExp, message: RegExp])[] = [
+  ['Bun', "Object.defineProperty(process, 'versions', { value: { ...process.versions, bun: '1.4.5' } })", 'runtime', /Node/, /this is Bun 1\.4\.5$/],
+  ['Deno', "Object.defineProperty(process, 'versions', { value: { ...process.versions, deno: '2.9.6' } })", 'runtime', /Node/, /this is Deno 2\.9\.6$/],
+  ['macOS', "Object.defineProperty(process, 'platform', { value: 'darwin' })", 'system', /Linux/, /this is darwin$/],
+];
+
+for (const [what, told, kind, fix, message] of ELSEWHERE) {
+  test(`${what}: the binding is not loaded, and everything works without it`, async (t) => {
+    const nodeOptions = [`--import=data:text/javascript,${encodeURIComponent(told)}`];
+    // What cannot be loaded: that it is not tried shows in the cause.
+    const env = { RITSU_BACKEND: '', RITSU_NATIVE: kind === 'runtime' ? '/nonexistent.node' : '' };
+    const ended = await runProgram('everything', [freshDirectory()], { nodeOptions, env });
+    fellBack(t, ended, kind, fix);
+    t.regex((reported(ended) as unknown as Fallback).cause.message, message);
+    refused(t, await runProgram('everything', [freshDirectory()], { nodeOptions, env: { ...env, RITSU_BACKEND: 'uring' } }), kind);
+  });
+}
+
 const seccomp = ['perl', join(root, '__test__/programs/seccomp.pl')];
 const hasSeccomp = spawnSync(seccomp[0]!, [seccomp[1]!, '1', 'true']).status === 0;
 

@@ -12,8 +12,8 @@ import { UringBackend } from './uring.js';
 
 export type { BackendKind, BackendMaker, BackendName };
 
-/** What kept the ring away: the kernel, a sysctl, a seccomp filter, the memlock limit, or no binding for this system. */
-export type CauseKind = 'binding' | 'forced' | 'kernel' | 'memlock' | 'seccomp' | 'sysctl' | 'unknown';
+/** What kept the ring away: the system or the runtime, the kernel, a sysctl, a seccomp filter, the memlock limit, or no binding. */
+export type CauseKind = 'binding' | 'forced' | 'kernel' | 'memlock' | 'runtime' | 'seccomp' | 'sysctl' | 'system' | 'unknown';
 
 /** Which backend answers, and why. */
 export interface BackendInfo {
@@ -48,8 +48,10 @@ const FIXES: Readonly<Record<CauseKind, string | undefined>> = {
   forced: undefined,
   kernel: 'run on Linux 5.19 or later with io_uring compiled in',
   memlock: 'raise the memlock limit (`ulimit -l`, LimitMEMLOCK=), or lower `registeredBytesMax` and `entries`',
+  runtime: 'run it on Node.js 22.12 or later',
   seccomp: 'allow io_uring_setup, io_uring_enter and io_uring_register in the container\'s seccomp profile',
   sysctl: 'set the sysctl kernel.io_uring_disabled to 0',
+  system: 'run on Linux; where it is meant so, set RITSU_BACKEND=node',
   unknown: undefined,
 };
 
@@ -94,8 +96,10 @@ export function wantedBackend(options: Choice): BackendName | 'auto' {
 }
 
 function causeOf(error: unknown): CauseKind {
-  const kind = (error as { causeKind?: CauseKind }).causeKind;
-  return kind ?? ((error as { code?: string }).code === 'ERR_RITSU_SETUP' ? 'unknown' : 'binding');
+  const { causeKind, code } = error as { causeKind?: CauseKind; code?: string };
+  if (causeKind !== undefined) return causeKind;
+  if (code === 'ERR_RITSU_EXTERNAL_BUFFERS') return 'runtime';
+  return code === 'ERR_RITSU_SETUP' ? 'unknown' : 'binding';
 }
 
 function chosen(backend: Backend, cause: BackendInfo['cause']): Chosen {

@@ -73,10 +73,23 @@ export const ABI_VERSION = 7;
 
 let loaded: NativeBinding | undefined;
 
+function noRing(causeKind: 'runtime' | 'system', message: string): Error {
+  return Object.assign(new Error(message), { causeKind });
+}
+
+/**
+ * Others run programs for Node, too, and say that they have a libuv. What they have is not one that the ring could live in: Bun ends
+ * the process at the first call of it, Deno cannot load the binding.
+ */
+function checkRuntime({ bun, deno }: NodeJS.ProcessVersions): void {
+  const runtime = bun !== undefined ? `Bun ${bun}` : deno !== undefined && `Deno ${deno}`;
+  if (runtime !== false) throw noRing('runtime', `the ring lives in Node's event loop; this is ${runtime}`);
+}
+
 /** This machine, as the packages with binaries name it: `linux-x64-gnu`. */
 function target(): string {
   const { platform, arch } = process;
-  if (platform !== 'linux') throw new Error(`io_uring is a Linux interface; this is ${platform}`);
+  if (platform !== 'linux') throw noRing('system', `io_uring is a Linux interface; this is ${platform}`);
   const report = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
   return `${platform}-${arch}-${report.header?.glibcVersionRuntime === undefined ? 'musl' : 'gnu'}`;
 }
@@ -86,6 +99,7 @@ function target(): string {
  * package of this machine's own, which npm installs along.
  */
 function find(): NativeBinding {
+  checkRuntime(process.versions);
   const require = createRequire(import.meta.url);
   if (process.env.RITSU_NATIVE) return require(process.env.RITSU_NATIVE) as NativeBinding;
   const name = target();
