@@ -3,8 +3,8 @@
  * one with this machine's binary from a registry, into a folder that knows nothing of this repository.
  *
  * What turns it red: a file that is missing in `files`; a script that runs at install; a name, version, `os`, `cpu` or `libc` that does
- * not fit; a loader that looks only where the binding is built; an entry of `exports` without its types; a declaration that a strict
- * compiler refuses, or that tells a program what is the library's own.
+ * not fit; a loader that looks only where the binding is built, or that needs `import.meta.url`; an entry of `exports` without its
+ * types; a declaration that a strict compiler refuses, or that tells a program what is the library's own.
  */
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
@@ -13,6 +13,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { commandOf, findNpm } from '../scripts/toolchain.mjs';
@@ -98,6 +99,21 @@ const PROGRAM = `
   console.log(JSON.stringify({ ...backendInfo(), text, same, streams: typeof toReadable }));
 `;
 
+/** Of one file, as a bundler makes it: without the top-level `await` that CommonJS has not. */
+const BUNDLED = `
+  import { backendInfo, open, serve } from 'ritsu';
+  async function main() {
+    const file = await open(process.argv[2]);
+    const bytes = await file.allocator().read({ position: 7 });
+    const text = bytes.data.toString('hex');
+    bytes.release();
+    await file.close();
+    const refused = await serve('/server.js', { listen: { port: 0 }, workers: 1 }).catch(({ code, message }) => code + ': ' + message);
+    console.log(JSON.stringify({ ...backendInfo(), text, refused }));
+  }
+  void main();
+`;
+
 /** What is `@internal` is not there: each of these lines would be an error if it were. */
 const TYPED = `
   import { Proactor, open, listen, connect } from 'ritsu';
@@ -156,6 +172,24 @@ ringTest('what npm installs runs on the ring, by the package with the binary of 
   t.is(code, 0);
   t.is((JSON.parse(stdout) as Said).backend, 'uring');
 });
+
+for (const [format, extension] of [['esm', 'mjs'], ['cjs', 'cjs']] as const) {
+  ringTest(`a bundle as ${format} finds the binary that npm installed, and says what it cannot do`, async (t) => {
+    t.timeout(120_000);
+    const folder = await installed(t, await published(t));
+    const [stdin, outfile] = [{ contents: BUNDLED, resolveDir: folder }, join(folder, `out/bundle.${extension}`)];
+    // Of CommonJS it warns that `import.meta` is empty: that is what is tried.
+    await build({ stdin, outfile, format, bundle: true, platform: 'node', minify: true, logLevel: 'error' });
+    const content = randomBytes(3000);
+    const { code, stdout, stderr } = await run(folder, process.execPath, [outfile, fileOf(content)]);
+    t.is(code, 0, stderr);
+    const said = JSON.parse(stdout) as Said & { readonly refused: string };
+    t.is(said.backend, 'uring', said.cause?.message);
+    t.is(said.text, content.subarray(7).toString('hex'));
+    t.regex(said.refused, /^ERR_RITSU_UNAVAILABLE: serve: .*have the bundler leave ritsu external$/);
+    t.is(stderr, '');
+  });
+}
 
 test.serial('a strict compiler accepts the declarations, which are of what is for programs alone', async (t) => {
   t.timeout(120_000);

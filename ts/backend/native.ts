@@ -73,6 +73,9 @@ export const ABI_VERSION = 7;
 
 let loaded: NativeBinding | undefined;
 
+/** Where this code is. A bundler that makes CommonJS of it leaves `import.meta` empty, and there `__filename` says so. */
+const here = (import.meta.url as string | undefined) ?? __filename;
+
 function noRing(causeKind: 'runtime' | 'system', message: string): Error {
   return Object.assign(new Error(message), { causeKind });
 }
@@ -100,7 +103,7 @@ function target(): string {
  */
 function find(): NativeBinding {
   checkRuntime(process.versions);
-  const require = createRequire(import.meta.url);
+  const require = createRequire(here);
   if (process.env.RITSU_NATIVE) return require(process.env.RITSU_NATIVE) as NativeBinding;
   const name = target();
   const packageName = `ritsu-${name}`;

@@ -9,6 +9,7 @@
  * died before it took it goes to another.
  */
 import { EventEmitter } from 'node:events';
+import { existsSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { RitsuError, argumentTypeError, checkInteger } from '../errors.js';
@@ -69,6 +70,9 @@ interface CrewEvents {
   /** A worker died that was not told to stop; another takes its place. */
   crash: [error: Error];
 }
+
+/** What a worker begins with: a file of its own, which a bundler leaves behind. Undefined where `import.meta` is, too. */
+const memberFile = URL.parse('../crew/member.js', import.meta.url);
 
 /** The threads of one server. Made by `serve`. */
 export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
@@ -191,7 +195,7 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
       port: ports?.port2,
     };
     const transferList = ports === undefined ? [] : [ports.port2];
-    const worker = new Worker(new URL('member.js', import.meta.url), { workerData: task, transferList });
+    const worker = new Worker(memberFile!, { workerData: task, transferList });
     const member = new Member(worker, index, ports && new Guest(this.#proactor, ports.port1));
     let error = new Error('a worker ended');
     this.#members.add(member);
@@ -269,5 +273,8 @@ export async function serve(file: string | URL, options: ServeOptions): Promise<
   const proactor = options.proactor ?? Proactor.current();
   if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
   if (proactor.backend.name === 'remote') throw new RitsuError('ERR_RITSU_UNAVAILABLE', 'serve: a remote proactor cannot hand over');
+  if (memberFile === null || !existsSync(memberFile)) {
+    throw new RitsuError('ERR_RITSU_UNAVAILABLE', 'serve: its workers begin with a file of this package, which is not here: have the bundler leave ritsu external');
+  }
   return new Crew(url, options, size).start();
 }
