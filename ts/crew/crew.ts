@@ -9,8 +9,7 @@
  * died before it took it goes to another.
  */
 import { EventEmitter } from 'node:events';
-import { existsSync } from 'node:fs';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { RitsuError, argumentTypeError, checkInteger } from '../errors.js';
 import { show } from '../inspect.js';
@@ -71,8 +70,18 @@ interface CrewEvents {
   crash: [error: Error];
 }
 
-/** What a worker begins with: a file of its own, which a bundler leaves behind. Undefined where `import.meta` is, too. */
+/** What a worker begins with: a file of its own, which a bundler leaves behind. Null where it has emptied `import.meta`. */
 const memberFile = URL.parse('../crew/member.js', import.meta.url);
+
+function bundledError(): RitsuError {
+  const message = 'serve: its workers begin with a file of this package, which is not here: have the bundler leave ritsu external';
+  return new RitsuError('ERR_RITSU_UNAVAILABLE', message);
+}
+
+/** A worker may throw anything. */
+function isMemberMissing(thrown: unknown): boolean {
+  return thrown instanceof Error && 'code' in thrown && thrown.code === 'MODULE_NOT_FOUND' && thrown.message.includes(fileURLToPath(memberFile!));
+}
 
 /** The threads of one server. Made by `serve`. */
 export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
@@ -201,7 +210,7 @@ export class Crew extends EventEmitter<CrewEvents> implements AsyncDisposable {
     this.#members.add(member);
     worker.on('message', (report: Report) => this.#told(member, report));
     worker.on('error', (thrown: Error) => {
-      error = thrown;
+      error = isMemberMissing(thrown) ? bundledError() : thrown;
     });
     worker.on('exit', () => this.#ended(member, error));
     return member;
@@ -273,8 +282,6 @@ export async function serve(file: string | URL, options: ServeOptions): Promise<
   const proactor = options.proactor ?? Proactor.current();
   if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
   if (proactor.backend.name === 'remote') throw new RitsuError('ERR_RITSU_UNAVAILABLE', 'serve: a remote proactor cannot hand over');
-  if (memberFile === null || !existsSync(memberFile)) {
-    throw new RitsuError('ERR_RITSU_UNAVAILABLE', 'serve: its workers begin with a file of this package, which is not here: have the bundler leave ritsu external');
-  }
+  if (memberFile === null) throw bundledError();
   return new Crew(url, options, size).start();
 }
