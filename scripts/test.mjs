@@ -56,7 +56,7 @@ async function runStage(stage, env, missing) {
 }
 
 /** Causes that lie in the machine. One in our own binary (it does not load) excuses nothing. */
-const MACHINE_CAUSES = new Set(['kernel', 'seccomp', 'sysctl', 'memlock']);
+const MACHINE_CAUSES = new Set(['kernel', 'seccomp', 'sysctl', 'memlock', 'system']);
 
 /** The backend that tests get by default; says so when it is not the ring. */
 function defaultBackend({ node, env }) {

@@ -49,7 +49,7 @@ for (const backend of BACKENDS) {
     t.deepEqual(report.sockets.map(({ rows }) => rows.map(({ engine }) => engine)), [reading, reading, reading, WRITING]);
     t.deepEqual(report.sockets.map(({ connections }) => connections), [3, 3, 1, 1]);
     for (const { role, rows, loadBusy } of report.sockets) {
-      t.true(loadBusy! > 0 && loadBusy! < 2, `the load was busy ${loadBusy}`); // V8 has threads of its own
+      t.true(loadBusy! > 0 && loadBusy! <= 1, `the load was busy ${loadBusy}`);
       for (const { engine, figures, runs } of rows) {
         t.is(runs.length, 1, engine);
         const { ratio, p50Us, p99Us, ...others } = figures!;
@@ -102,9 +102,8 @@ test.serial('both halves together: the tables follow each other, and one verdict
 
 test('a load that had no time left is named as the limit, under its table alone', (t) => {
   const table = { title: 'echo', role: 'echo', connections: 1, messageBytes: 64, cores: [], rows: [] } as const;
-  const limit = '  the load had no time left (97 % busy): it limits these rates, not the server; CPU tells them apart';
+  const limit = '  the load had no time left (97 % busy): it limits these rates, not the servers; CPU tells them apart';
   t.deepEqual(socketTableText({ ...table, loadBusy: 0.97 }).split('\n').slice(1), [limit]);
-  t.true(socketTableText({ ...table, loadBusy: 1.3 }).includes('100 % busy'));
   for (const loadBusy of [0.94, null]) t.is(socketTableText({ ...table, loadBusy }).split('\n').length, 1);
 });
 

@@ -19,8 +19,8 @@ export interface Run {
   readonly seconds: number;
   /** User and system time of the whole process: of a server, if it is one that is measured. */
   readonly cpuSeconds: number;
-  /** The same of the load that a server was under. */
-  readonly loadSeconds?: number | undefined;
+  /** Of the load that a server was under: how much of the time it was at work, 0 to 1. */
+  readonly loadBusy?: number | undefined;
   readonly p50Us: number;
   readonly p99Us: number;
   /** Bytes that the kernel fetched from the disk meanwhile, where it tells and any were to be read. */

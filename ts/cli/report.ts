@@ -95,7 +95,7 @@ export interface SocketTable {
   readonly messageBytes: number;
   /** The processor cores of the server and of the load; empty where they are not kept apart. */
   readonly cores: readonly number[];
-  /** How much of the time the load was at work, 0 to 1, as the median of all runs; null where nothing ran. */
+  /** How much of the time the load was at work, 0 to 1: the median of the engine that gave it most to do; null where nothing ran. */
   readonly loadBusy: number | null;
   readonly rows: readonly Row[];
 }
@@ -185,8 +185,8 @@ function cacheOf(direct: boolean, diskBytes: number | null, bytes: number): Cach
 
 export function socketTableOf({ role, connections, messageBytes }: Trial, title: string, outcomes: readonly Outcome[]): SocketTable {
   const rows = outcomes.map((outcome) => rowOf(outcome, outcomes, SOCKET_BASELINE));
-  const shares = outcomes.flatMap(({ runs }) => runs.map(({ loadSeconds = Number.NaN, seconds }) => loadSeconds / seconds));
-  return { title, role, connections, messageBytes, cores: pinnedCores(), loadBusy: orNull(median(shares)), rows };
+  const busy = outcomes.filter(({ runs }) => runs.length > 0).map(({ runs }) => median(runs.map(({ loadBusy = 0 }) => loadBusy)));
+  return { title, role, connections, messageBytes, cores: pinnedCores(), loadBusy: busy.length === 0 ? null : Math.max(...busy), rows };
 }
 
 export function isRight(tables: readonly Pick<Table, 'rows'>[]): boolean {

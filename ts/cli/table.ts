@@ -93,7 +93,7 @@ export function socketTableText({ title, role, rows, loadBusy }: SocketTable): s
 /** Where the load has no time left, all servers look the same. */
 function loadText(busy: number | null): string[] {
   if (busy === null || busy < LOAD_BUSY) return [];
-  return [`  the load had no time left (${Math.min(Math.round(busy * 100), 100)} % busy): it limits these rates, not the server; CPU tells them apart`];
+  return [`  the load had no time left (${Math.round(busy * 100)} % busy): it limits these rates, not the servers; CPU tells them apart`];
 }
 
 /** What has to be known of all tables of sockets. */

@@ -78,9 +78,10 @@ function bundledError(): RitsuError {
   return new RitsuError('ERR_RITSU_UNAVAILABLE', message);
 }
 
-/** A worker may throw anything. */
+/** A worker may throw anything. Node has a code for each of its loaders, and names who asked without quotes. */
 function isMemberMissing(thrown: unknown): boolean {
-  return thrown instanceof Error && 'code' in thrown && thrown.code === 'MODULE_NOT_FOUND' && thrown.message.includes(fileURLToPath(memberFile!));
+  const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : '';
+  return code.endsWith('MODULE_NOT_FOUND') && (thrown as Error).message.includes(`'${fileURLToPath(memberFile!)}'`);
 }
 
 /** The threads of one server. Made by `serve`. */

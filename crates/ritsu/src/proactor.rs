@@ -279,11 +279,12 @@ impl Proactor {
         if self.has_queued() || self.ring.has_entries() {
             return true;
         }
+        self.ring.believe_taskrun(true); // or a mark of before would outlive an enter that is refused
         if self.ring.taskrun() {
-            if self.enter() != Entered::Done {
+            if self.enter_and_wait(Duration::ZERO) != Entered::Done {
                 return true;
             }
-            self.ring.doubt_taskrun();
+            self.ring.believe_taskrun(false);
         }
         self.pending()
     }

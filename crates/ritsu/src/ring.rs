@@ -74,7 +74,7 @@ pub(crate) struct Ring {
     /// Index of the registered ring descriptor of this thread, if there is one.
     registered: Option<u32>,
     wait_timeout: bool,
-    /// The kernel's TASKRUN flag was left over: set, and no work behind it (see [`doubt_taskrun`](Self::doubt_taskrun)).
+    /// The kernel's TASKRUN flag was left over: set, and no work behind it (see [`believe_taskrun`](Self::believe_taskrun)).
     is_taskrun_stale: bool,
     leaked: bool,
 }
@@ -122,7 +122,7 @@ impl Ring {
     /// Reads the eventfd: how often it was signalled since the last read, 0 if not at all. What signalled may be deferred work, so
     /// TASKRUN counts again.
     pub(crate) fn clear_event(&mut self) -> u64 {
-        self.is_taskrun_stale = false;
+        self.believe_taskrun(true);
         let mut count = [0; 8];
         match self.event.read(&mut count) {
             Ok(8) => u64::from_ne_bytes(count),
@@ -153,7 +153,10 @@ impl Ring {
     /// completions. Gives the number submitted or an errno.
     pub(crate) fn enter(&mut self, reap: bool) -> Result<u32, i32> {
         let to_submit = self.uring.submission().len() as u32;
-        self.enter_raw(to_submit, 0, if reap { EnterFlags::GETEVENTS } else { EnterFlags::empty() })
+        let result = self.enter_raw(to_submit, 0, if reap { EnterFlags::GETEVENTS } else { EnterFlags::empty() });
+        // Work was done, which cleared the flag: when it is set again, there is more.
+        self.is_taskrun_stale = self.is_taskrun_stale && self.taskrun();
+        result
     }
 
     /// As [`enter`](Self::enter), and sleeps until there is a completion or the time is up.
@@ -217,13 +220,14 @@ impl Ring {
         unsafe { self.uring.submission_shared() }.taskrun()
     }
 
-    /// To be called after an enter with signalling on: if TASKRUN is set, it is not believed until the eventfd is signalled.
+    /// Believes TASKRUN again, or, after a wait with signalling on that found nothing, no more until the eventfd is signalled.
     ///
     /// The kernel puts work on its list and then sets the flag (`io_req_local_work_add`, Linux 6.18). If we have done the work in
-    /// between, the flag stays set with nothing behind it, and an enter that finds no work does not clear it. Work that such an enter
-    /// has not found came after it, and signals.
-    pub(crate) fn doubt_taskrun(&mut self) {
-        self.is_taskrun_stale = self.taskrun();
+    /// between, the flag stays set with nothing behind it, and an enter that finds no work does not clear it. It must have been a wait:
+    /// an enter that does not wait leaves work behind (more than 20 items, Linux 6.13), sets the flag and signals nothing. A wait ends
+    /// without a completion only when there is no work left; what comes after that comes to an empty list, and signals.
+    pub(crate) fn believe_taskrun(&mut self, is_believed: bool) {
+        self.is_taskrun_stale = !is_believed && self.taskrun();
     }
 
     /// Turns the eventfd on or off (`IORING_CQ_EVENTFD_DISABLED`, Linux 5.8), with a full fence behind it.

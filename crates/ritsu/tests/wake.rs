@@ -132,6 +132,49 @@ fn no_wake_up_is_lost_between_two_sleeps() {
     }
 }
 
+/// An enter that does not wait does a part of the work only (Linux 6.13: 20 items), says by TASKRUN that there is more, and signals
+/// nothing: who takes that for a stale flag sleeps for ever. Here a byte wakes all readers of a pipe, of whom one gets it.
+#[test]
+fn what_a_busy_enter_leaves_behind_is_not_slept_on() {
+    const LOSERS: usize = 100;
+    for first_rung in RUNGS {
+        let mut harness = Harness::on_rung(first_rung);
+        let ((crowded, crowd_writer), (last, last_writer)) = (harness.pipe(), harness.pipe());
+        for _ in 0..LOSERS {
+            let target = harness.block(64);
+            harness.submit(Op::Read { descriptor: crowded, target, position: Position::Current });
+        }
+        let target = harness.block(64);
+        let awaited = harness.submit(Op::Read { descriptor: last, target, position: Position::Current });
+        harness.turn();
+        while harness.proactor.rest() {
+            harness.turn();
+        }
+        for writer in [&crowd_writer, &last_writer] {
+            File::from(writer.try_clone().unwrap()).write_all(b".").unwrap();
+        }
+        while !harness.outcomes.iter().any(|outcome| outcome.token == awaited) {
+            assert!(sleep_on_event(&harness, Duration::from_secs(2)), "rung {first_rung}: a wake-up was lost");
+            harness.proactor.clear_event();
+            loop {
+                harness.proactor.mute();
+                // As the pump does it: rounds until one brings nothing.
+                while harness.proactor.pending() {
+                    let before = harness.outcomes.len();
+                    harness.turn();
+                    if harness.outcomes.len() == before {
+                        break;
+                    }
+                }
+                if !harness.proactor.rest() {
+                    break;
+                }
+            }
+        }
+        assert_eq!(harness.outcomes.len(), 2, "rung {first_rung}: one of the crowd, and the last");
+    }
+}
+
 /// A kernel thread on another core puts work on the list, we do it, and only then the kernel says that there is work: TASKRUN stays set
 /// with nothing behind it, and no enter clears it. An event loop that believed it would turn without end.
 #[test]

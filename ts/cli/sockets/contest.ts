@@ -103,6 +103,6 @@ export class Arena {
   }
 }
 
-function runOf({ operations, bytes, seconds, p50Us, p99Us, cpuSeconds: loadSeconds }: LoadResult, cpuSeconds: number): Run {
-  return { operations, bytes, seconds, cpuSeconds, loadSeconds, p50Us: p50Us ?? Number.NaN, p99Us: p99Us ?? Number.NaN };
+function runOf({ operations, bytes, seconds, p50Us, p99Us, busy: loadBusy }: LoadResult, cpuSeconds: number): Run {
+  return { operations, bytes, seconds, cpuSeconds, loadBusy, p50Us: p50Us ?? Number.NaN, p99Us: p99Us ?? Number.NaN };
 }

@@ -249,16 +249,16 @@ export class Connections {
     const { mode, messageBytes, milliseconds } = this.#plan;
     const echoes = mode === 'echo' ? this.#all.map((connection, index) => new EchoLane(connection, index, messageBytes, histogram)) : [];
     const bulk = mode === 'echo' ? undefined : new BulkLane(this.#all[0]!, this.#plan);
-    const cpuBefore = process.cpuUsage();
+    const before = performance.eventLoopUtilization();
     const begun = performance.now();
     await runLanes(bulk === undefined ? echoes : [bulk], begun + milliseconds);
     const seconds = (performance.now() - begun) / 1000;
-    const { user, system } = process.cpuUsage(cpuBefore);
+    const { utilization: busy } = performance.eventLoopUtilization(before);
     const requests = echoes.reduce((sum, { operations }) => sum + operations, 0);
     const bytes = bulk?.bytes ?? requests * messageBytes;
     const microseconds = (share: number): number | null => (requests === 0 ? null : histogram.percentile(share) / 1000);
     const latencies = { p50Us: microseconds(50), p99Us: microseconds(99), p999Us: microseconds(99.9) };
-    return { operations: bulk === undefined ? requests : bytes / MIB, bytes, seconds, cpuSeconds: (user + system) / 1e6, ...latencies };
+    return { operations: bulk === undefined ? requests : bytes / MIB, bytes, seconds, busy, ...latencies };
   }
 
   close(): void {

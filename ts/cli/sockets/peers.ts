@@ -35,8 +35,8 @@ export interface LoadResult {
   readonly p50Us: number | null;
   readonly p99Us: number | null;
   readonly p999Us: number | null;
-  /** User and system time of the load's process, where it tells. */
-  readonly cpuSeconds?: number | undefined;
+  /** How much of the time its event loop was at work, 0 to 1, if it has one. */
+  readonly busy?: number;
 }
 
 /** For starting a process, and for all that takes no time by itself. */
