@@ -67,6 +67,15 @@ impl Completion {
 /// An entry for the submission queue. Whoever makes one vouches that all memory it names is owned by an op in its slot, or by the ring.
 pub(crate) type Entry = squeue::Entry;
 
+/// `struct io_uring_getevents_arg` (`io_uring_enter(2)`, Linux 5.11; the third field 6.12).
+#[repr(C)]
+struct WaitArgument {
+    signal_mask: u64,
+    signal_mask_bytes: u32,
+    least_microseconds: u32,
+    timespec: u64,
+}
+
 /// One `io_uring` and its eventfd.
 pub(crate) struct Ring {
     uring: ManuallyDrop<IoUring>,
@@ -168,22 +177,39 @@ impl Ring {
             }
             return self.enter(true).map(|again| submitted + again);
         }
+        let to_submit = self.uring.submission().len() as u32;
         let timespec = types::Timespec::from(timeout);
-        let arguments = types::SubmitArgs::new().timespec(&timespec);
-        let submitted = self.uring.submitter().submit_with_args(1, &arguments);
-        submitted.map(|count| count as u32).map_err(|error| errno_of(&error))
+        let argument =
+            WaitArgument { signal_mask: 0, signal_mask_bytes: 0, least_microseconds: 0, timespec: (&raw const timespec) as u64 };
+        let flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
+        // SAFETY: `timespec` lives until the call is over.
+        unsafe { self.call_enter(to_submit, 1, flags, (&raw const argument).cast(), size_of::<WaitArgument>()) }
     }
 
     fn enter_raw(&self, to_submit: u32, min_complete: u32, flags: EnterFlags) -> Result<u32, i32> {
+        // SAFETY: no pointer is passed.
+        unsafe { self.call_enter(to_submit, min_complete, flags, ptr::null(), 0) }
+    }
+
+    /// # Safety
+    ///
+    /// `argument` is null, or `bytes` of what `flags` say it is, with pointers that are good during the call.
+    unsafe fn call_enter(
+        &self,
+        to_submit: u32,
+        min_complete: u32,
+        flags: EnterFlags,
+        argument: *const u8,
+        bytes: usize,
+    ) -> Result<u32, i32> {
         let (descriptor, flags) = match self.registered {
             Some(index) => (index, flags | EnterFlags::REGISTERED_RING),
             None => (self.uring.as_raw_fd() as u32, flags),
         };
-        let no_signal_mask = ptr::null::<libc::sigset_t>();
-        // SAFETY: the descriptor is our ring, alive as long as self; no pointer is passed. What the pushed entries name is argued in
-        // `push`.
+        // SAFETY: the descriptor is our ring, alive as long as self; the argument is good, as promised by the caller. What the pushed
+        // entries name is argued in `push`.
         let result = unsafe {
-            libc::syscall(libc::SYS_io_uring_enter, descriptor, to_submit, min_complete, flags.bits(), no_signal_mask, 0_usize)
+            libc::syscall(libc::SYS_io_uring_enter, descriptor, to_submit, min_complete, flags.bits(), argument, bytes)
         };
         if result < 0 { Err(last_errno()) } else { Ok(result as u32) }
     }
