@@ -281,7 +281,8 @@ impl Proactor {
         }
         self.ring.believe_taskrun(true); // or a mark of before would outlive an enter that is refused
         if self.ring.taskrun() {
-            if self.enter_and_wait(Duration::ZERO) != Entered::Done {
+            // A busy ring has more, as a rule: that costs no call here. Where the flag is a left-over, the next enter brings nothing.
+            if !self.ring.is_fruitless() || self.enter_and_wait(Duration::ZERO) != Entered::Done {
                 return true;
             }
             self.ring.believe_taskrun(false);

@@ -85,6 +85,8 @@ pub(crate) struct Ring {
     wait_timeout: bool,
     /// The kernel's TASKRUN flag was left over: set, and no work behind it (see [`believe_taskrun`](Self::believe_taskrun)).
     is_taskrun_stale: bool,
+    /// Completions taken since the last enter.
+    taken: u32,
     leaked: bool,
 }
 
@@ -101,7 +103,7 @@ impl Ring {
         registered.map_err(|error| setup_error(Stage::RegisterEvent, errno_of(&error)))?;
         let wait_timeout = uring.params().is_feature_ext_arg();
         let uring = ManuallyDrop::new(uring);
-        let mut ring = Self { uring, event, registered: None, wait_timeout, is_taskrun_stale: false, leaked: false };
+        let mut ring = Self { uring, event, registered: None, wait_timeout, is_taskrun_stale: false, taken: 0, leaked: false };
         // Both are improvements only; without them the kernel's defaults hold.
         let _ = ring.uring.submitter().register_iowq_max_workers(&mut { WORKERS_MAX });
         ring.registered = register_ring(ring.uring.as_raw_fd());
@@ -162,6 +164,7 @@ impl Ring {
     /// completions. Gives the number submitted or an errno.
     pub(crate) fn enter(&mut self, reap: bool) -> Result<u32, i32> {
         let to_submit = self.uring.submission().len() as u32;
+        self.taken = 0;
         let result = self.enter_raw(to_submit, 0, if reap { EnterFlags::GETEVENTS } else { EnterFlags::empty() });
         // Work was done, which cleared the flag: when it is set again, there is more.
         self.is_taskrun_stale = self.is_taskrun_stale && self.taskrun();
@@ -218,6 +221,7 @@ impl Ring {
     #[inline]
     pub(crate) fn next(&mut self) -> Option<Completion> {
         let entry = self.uring.completion().next()?;
+        self.taken = self.taken.wrapping_add(1);
         Some(Completion { user_data: UserData(entry.user_data()), result: entry.result(), flags: entry.flags() })
     }
 
@@ -244,6 +248,11 @@ impl Ring {
     pub(crate) fn taskrun(&self) -> bool {
         // SAFETY: no other view of the submission queue exists (see `has_entries`).
         unsafe { self.uring.submission_shared() }.taskrun()
+    }
+
+    /// Whether the last enter brought nothing that has been taken: if TASKRUN is set then, it may be a left-over.
+    pub(crate) fn is_fruitless(&self) -> bool {
+        self.taken == 0
     }
 
     /// Believes TASKRUN again, or, after a wait with signalling on that found nothing, no more until the eventfd is signalled.
