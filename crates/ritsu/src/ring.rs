@@ -164,11 +164,7 @@ impl Ring {
     /// completions. Gives the number submitted or an errno.
     pub(crate) fn enter(&mut self, reap: bool) -> Result<u32, i32> {
         let to_submit = self.uring.submission().len() as u32;
-        self.taken = 0;
-        let result = self.enter_raw(to_submit, 0, if reap { EnterFlags::GETEVENTS } else { EnterFlags::empty() });
-        // Work was done, which cleared the flag: when it is set again, there is more.
-        self.is_taskrun_stale = self.is_taskrun_stale && self.taskrun();
-        result
+        self.enter_raw(to_submit, 0, if reap { EnterFlags::GETEVENTS } else { EnterFlags::empty() })
     }
 
     /// As [`enter`](Self::enter), and sleeps until there is a completion or the time is up.
@@ -189,7 +185,7 @@ impl Ring {
         unsafe { self.call_enter(to_submit, 1, flags, (&raw const argument).cast(), size_of::<WaitArgument>()) }
     }
 
-    fn enter_raw(&self, to_submit: u32, min_complete: u32, flags: EnterFlags) -> Result<u32, i32> {
+    fn enter_raw(&mut self, to_submit: u32, min_complete: u32, flags: EnterFlags) -> Result<u32, i32> {
         // SAFETY: no pointer is passed.
         unsafe { self.call_enter(to_submit, min_complete, flags, ptr::null(), 0) }
     }
@@ -198,7 +194,7 @@ impl Ring {
     ///
     /// `argument` is null, or `bytes` of what `flags` say it is, with pointers that are good during the call.
     unsafe fn call_enter(
-        &self,
+        &mut self,
         to_submit: u32,
         min_complete: u32,
         flags: EnterFlags,
@@ -214,7 +210,11 @@ impl Ring {
         let result = unsafe {
             libc::syscall(libc::SYS_io_uring_enter, descriptor, to_submit, min_complete, flags.bits(), argument, bytes)
         };
-        if result < 0 { Err(last_errno()) } else { Ok(result as u32) }
+        let result = if result < 0 { Err(last_errno()) } else { Ok(result as u32) };
+        self.taken = 0;
+        // Work that was done has cleared the flag: when it is set again, there is more.
+        self.is_taskrun_stale = self.is_taskrun_stale && self.taskrun();
+        result
     }
 
     /// The next completion, removed from the queue.
