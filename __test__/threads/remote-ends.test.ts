@@ -129,7 +129,7 @@ onEachAlone('a sleeping owner is woken once for all that a turn asks, and so is 
   const batches = sized(300, 5000);
   const counted: number[] = [];
   // One turn of its loop to take a message and begin what it asks, one to wait again, and a few for Node. Once in hundreds of
-  // runs there are thousands more, which is not explained yet; a wake-up for each operation would be there each time.
+  // runs there are thousands more, which V8 may ask for (see `programs/refused.ts`); a wake-up for each operation would be there each time.
   for (let before = { ...remote.stats(), turns: begun }; counted.length < 3; ) {
     for (let batch = 0; batch < batches; batch += 1) await Promise.all(Array.from({ length: 64 }, () => remote.nop()));
     const after = { ...remote.stats(), turns: await turns() };
