@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Sleeps until the eventfd is readable. `false` if it was not in time.
@@ -175,6 +176,25 @@ fn what_a_busy_enter_leaves_behind_is_not_slept_on() {
     }
 }
 
+/// A thread that spins, and writes a byte for each that is asked for, until it is told to end.
+fn writing_on_demand(mut writer: File) -> (Arc<AtomicUsize>, Arc<AtomicBool>, JoinHandle<()>) {
+    let (asked, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let thread = std::thread::spawn({
+        let (asked, ended) = (Arc::clone(&asked), Arc::clone(&ended));
+        move || {
+            let mut written = 0;
+            while !ended.load(Ordering::Relaxed) {
+                while written < asked.load(Ordering::Acquire) {
+                    writer.write_all(b".").unwrap();
+                    written += 1;
+                }
+                std::hint::spin_loop();
+            }
+        }
+    });
+    (asked, ended, thread)
+}
+
 /// A kernel thread on another core puts work on the list, we do it, and only then the kernel says that there is work: TASKRUN stays set
 /// with nothing behind it, and no enter clears it. An event loop that believed it would turn without end.
 #[test]
@@ -186,20 +206,7 @@ fn work_that_was_done_before_it_was_announced_keeps_nobody_awake() {
         let mut harness = Harness::on_rung(first_rung);
         let (descriptor, writer) = harness.pipe();
         let target = harness.block(4096);
-        let (asked, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let thread = std::thread::spawn({
-            let (asked, ended, mut writer) = (Arc::clone(&asked), Arc::clone(&ended), File::from(writer));
-            move || {
-                let mut written = 0;
-                while !ended.load(Ordering::Relaxed) {
-                    while written < asked.load(Ordering::Acquire) {
-                        writer.write_all(b".").unwrap();
-                        written += 1;
-                    }
-                    std::hint::spin_loop();
-                }
-            }
-        });
+        let (asked, ended, thread) = writing_on_demand(File::from(writer));
         let (start, mut is_stale) = (Instant::now(), false);
         for round in 0..ROUNDS {
             harness.submit(Op::Read { descriptor, target, position: Position::Current });
