@@ -101,7 +101,6 @@ export class UringBackend implements Backend {
     const words = this.#words;
     const index = words[COUNT]!;
     const word = FIRST_WORD + index * WORDS;
-    words.fill(0, word, word + WORDS);
     words[word] = Opcode.CANCEL;
     words[word + 14] = operation.slot;
     words[word + 15] = operation.generation;
@@ -126,7 +125,6 @@ export class UringBackend implements Backend {
     const words = this.#words;
     const index = words[COUNT]!;
     const word = FIRST_WORD + index * WORDS;
-    words.fill(0, word, word + WORDS);
     words[word] = Opcode.PROVIDE;
     words[word + 4] = block.id;
     words[word + 14] = group;

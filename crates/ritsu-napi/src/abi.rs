@@ -125,6 +125,8 @@ pub const FLAG_REFUSED: u32 = 4;
 pub const OPTION_ASYNC: u32 = 1;
 /// Flag of a read at many places: into a registered block.
 pub const READ_REGISTERED: u32 = 1;
+/// Flag of READ: from a socket, which has no positions.
+pub const READ_SOCKET: u32 = 1;
 /// Flag of ops that may bring many completions.
 pub const MULTISHOT: u32 = 1;
 /// Flag of a send: go on until all is sent.

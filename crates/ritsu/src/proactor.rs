@@ -349,6 +349,7 @@ impl Proactor {
         }
         let scratch = match op {
             Op::ReadMany { positions, .. } => Scratch::Many(Box::new(Many::new(positions.len()))),
+            Op::Receive { descriptor, .. } => Scratch::receiving(*descriptor, &self.descriptors, &self.capability),
             _ => Scratch::None,
         };
         Ok(Admitted { file: integer, lifecycle: Lifecycle::Queued, scratch })
@@ -388,11 +389,13 @@ impl Proactor {
             }
             self.cancels.pop_front();
         }
+        let enters = self.statistics.enters;
         while let Some(token) = self.queue.front().copied()
             && !self.ring.is_full()
         {
             // `None`: withdrawn while it was queued.
-            let goes_on = self.slots.push(token).is_some_and(|cargo| !cargo.push(token, self.memory.blocks(), &mut self.ring));
+            let goes_on =
+                self.slots.push(token).is_some_and(|cargo| !cargo.push(token, self.memory.blocks(), &mut self.ring, enters));
             if goes_on {
                 return; // it stays the first, until there is room for the rest of it
             }
@@ -449,14 +452,13 @@ impl Proactor {
                 return None;
             }
         }
-        let mut surroundings =
-            Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned: self.closed };
+        let (abandoned, enters) = (self.closed, self.statistics.enters);
+        let mut surroundings = Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned, enters };
         let (result, detail) = cargo.finish(completion, &mut surroundings);
         let more = completion.more();
         if !more {
-            let op = &cargo.op;
-            self.memory.give_back_all(op, token.slot);
-            let held = op.descriptor();
+            self.memory.give_back_all(&cargo.op, token.slot);
+            let held = cargo.op.descriptor();
             self.free(token, held);
         }
         Some(Outcome { token, result, more, detail })
@@ -465,8 +467,8 @@ impl Proactor {
     /// The outcome of an op that the kernel did not see.
     fn finish_ready(&mut self, token: Token) -> Outcome {
         let (cargo, result) = self.slots.ready(token).expect("an op that is ready stays until it is reaped");
-        let mut surroundings =
-            Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned: self.closed };
+        let (abandoned, enters) = (self.closed, self.statistics.enters);
+        let mut surroundings = Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned, enters };
         let (result, detail) = cargo.finish_ready(result, &mut surroundings);
         self.memory.give_back_all(&cargo.op, token.slot);
         let held = cargo.op.descriptor();

@@ -2,6 +2,9 @@
 
 use super::{EnterFailure, Proactor, enter_failure};
 use crate::{BlockRange, Config, Op, OpOptions, Token};
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 #[test]
 fn s17_each_errno_of_enter_is_met_in_its_own_way() {
@@ -30,6 +33,50 @@ fn a_proactor_stays_on_its_thread() {
     impl<T: ?Sized> AmbiguousIfSend<()> for T {}
     impl<T: ?Sized + Send> AmbiguousIfSend<u8> for T {}
     <Proactor as AmbiguousIfSend<_>>::check();
+}
+
+/// On a socket, what the last receive found is what the next one expects; and either way it gets what comes.
+#[test]
+fn a_receive_waits_first_where_the_last_one_had_to() {
+    let mut proactor = Proactor::new(Config::default()).unwrap();
+    let (mut peer, socket) = UnixStream::pair().unwrap();
+    let descriptor = proactor.adopt(socket.into()).unwrap();
+    let block = proactor.allocate_block(64).unwrap();
+    let mut token = Token { slot: 0, generation: 0 };
+    let mut expected = false;
+    let mut seed = 0x5eed_u32;
+    for round in 0..1000_u32 {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let is_late = seed >> 31 == 1;
+        let bytes = round.to_le_bytes();
+        if !is_late {
+            peer.write_all(&bytes).unwrap();
+        }
+        assert_eq!(proactor.descriptors.waits(descriptor), expected);
+        let target = BlockRange { block, offset: 0, length: 64 };
+        proactor.submit(token, Op::Receive { descriptor, target }, OpOptions::default()).unwrap();
+        proactor.enter();
+        let mut result = None;
+        proactor.reap(1, &mut |outcome| result = Some(outcome.result));
+        if is_late {
+            assert_eq!(result, None, "nothing is there");
+            peer.write_all(&bytes).unwrap();
+            proactor.enter_and_wait(Duration::from_secs(5));
+            proactor.reap(1, &mut |outcome| result = Some(outcome.result));
+        }
+        assert_eq!(result, Some(4), "round {round}");
+        expected = is_late;
+        token = token.next();
+    }
+    // One that waits first sees the end, as one that tries first does.
+    proactor.descriptors.set_waits(descriptor, true);
+    drop(peer);
+    let target = BlockRange { block, offset: 0, length: 64 };
+    proactor.submit(token, Op::Receive { descriptor, target }, OpOptions::default()).unwrap();
+    proactor.enter();
+    let mut result = None;
+    proactor.reap(1, &mut |outcome| result = Some(outcome.result));
+    assert_eq!(result, Some(0));
 }
 
 /// The cancels of an op of many parts do not fit the queue at once, and one of the first misses its part while others wait for room: after

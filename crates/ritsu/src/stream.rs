@@ -6,13 +6,18 @@
 use crate::block::{BlockRange, BlockTable};
 use crate::buffer::MessageBuffer;
 use crate::capability::Capability;
+use crate::descriptor::{DescriptorId, DescriptorTable};
 use crate::in_flight::{InFlight, Scratch, Surroundings, opened, vector};
 use crate::op::Op;
 use crate::outcome::Detail;
 use crate::ring::{Completion, Entry};
 use io_uring::{opcode, squeue, types};
+use std::fs::File;
 use std::net::Shutdown;
 use std::ptr;
+
+/// `IORING_RECVSEND_POLL_FIRST` (`io_uring_enter(2)`).
+const POLL_FIRST: u16 = 1;
 
 /// A peer that is gone is an errno, not a signal.
 fn send_flags(wait_all: bool) -> i32 {
@@ -37,6 +42,7 @@ impl Op {
             Self::Send { zero_copy, .. } => !zero_copy,
             Self::Connect { .. }
             | Self::Accept { .. }
+            | Self::Receive { .. }
             | Self::ReceiveSelect { .. }
             | Self::ReceiveMessage { .. }
             | Self::SendMessage { .. }
@@ -68,6 +74,10 @@ impl InFlight {
             }
             Op::Accept { multishot: true, .. } => opcode::AcceptMulti::new(file).flags(libc::SOCK_CLOEXEC).build(),
             Op::Accept { .. } => opcode::Accept::new(file, ptr::null_mut(), ptr::null_mut()).flags(libc::SOCK_CLOEXEC).build(),
+            Op::Receive { target, .. } => {
+                let first = if let Scratch::Receiving { waits: true, .. } = self.scratch { POLL_FIRST } else { 0 };
+                opcode::Recv::new(file, blocks.address(*target), target.length).ioprio(first).build()
+            }
             Op::ReceiveSelect { group, multishot: true, .. } => opcode::RecvMulti::new(file, *group).build(),
             Op::ReceiveSelect { group, length, .. } => {
                 let receive = opcode::Recv::new(file, ptr::null_mut(), *length).buf_group(*group);
@@ -104,6 +114,12 @@ impl InFlight {
                 };
                 opened(socket, surroundings)
             }
+            Op::Receive { descriptor, .. } if completion.result > 0 => {
+                let Scratch::Receiving { enters, .. } = self.scratch else { unreachable!("made at submit") };
+                // The enter that submits it brings what is there already; what comes with a later one had to be waited for.
+                surroundings.descriptors.set_waits(*descriptor, surroundings.enters > enters + 1);
+                (completion.result, Detail::None)
+            }
             Op::ReceiveMessage { .. } if completion.result >= 0 => {
                 let Scratch::Message(message) = &self.scratch else { unreachable!("made by prep") };
                 let (address, truncated) = message.received();
@@ -121,6 +137,10 @@ fn memory(source: BlockRange, blocks: &BlockTable) -> (*const u8, u32) {
 }
 
 impl Scratch {
+    pub(crate) fn receiving(descriptor: DescriptorId, descriptors: &DescriptorTable<File>, capability: &Capability) -> Self {
+        Self::Receiving { waits: capability.poll_first && descriptors.waits(descriptor), enters: 0 }
+    }
+
     fn message(&mut self, buffer: MessageBuffer) -> *mut libc::msghdr {
         let header = buffer.header();
         *self = Self::Message(buffer);

@@ -33,6 +33,28 @@ fn a_select_read_of_a_file_uses_the_block_it_brought() {
     }
 }
 
+/// What is used of a large block is often its beginning: a cache finds its place by the address's lower bits, which must differ.
+#[test]
+fn the_beginnings_of_large_blocks_are_not_all_in_the_same_places_of_a_cache() {
+    const PAGES: usize = 32;
+    let mut harness = Harness::on_rung(0);
+    for block_size in [4096, 16_384, 65_536, 1 << 20] {
+        let (_, first) = harness.pool(block_size, 64);
+        let addresses: Vec<usize> = (0..64)
+            .map(|index| harness.proactor.block_memory(BlockId(first.0 + index)).unwrap())
+            .inspect(|memory| assert_eq!(memory.length, block_size as usize))
+            .map(|memory| memory.address.as_ptr() as usize)
+            .collect();
+        let mut counts = [0; PAGES];
+        for address in &addresses {
+            assert!(address.is_multiple_of(4096), "O_DIRECT asks for it");
+            counts[address / 4096 % PAGES] += 1;
+        }
+        assert_eq!(counts, [2; PAGES], "blocks of {block_size}");
+        assert!(addresses.windows(2).all(|pair| pair[1] - pair[0] >= block_size as usize), "none in another");
+    }
+}
+
 #[test]
 fn many_select_reads_at_once_get_a_block_each() {
     for asynchronous in [false, true] {
