@@ -163,8 +163,11 @@ export class Bytes {
     const block = this.#block;
     const memory = this.#memory;
     if (block === undefined || memory === undefined || block.kind === 'pinned' || block.owner !== owner) return undefined;
-    if (isDetached(memory)) throw new RitsuError('ERR_RITSU_BUFFER_DETACHED', 'the memory of these bytes was moved away');
     const [offset, length, wasShown] = [this.#offset, this.#length, this.#data !== undefined];
+    // What nobody has seen nobody has moved; without the fence an earlier holder may have seen it.
+    if ((wasShown || !block.fence) && isDetached(memory)) {
+      throw new RitsuError('ERR_RITSU_BUFFER_DETACHED', 'the memory of these bytes was moved away');
+    }
     this.#end();
     block.memory = wasShown && block.fence ? move(memory) : memory;
     block.inFlight = true;
