@@ -30,10 +30,10 @@ pub(crate) enum Scratch {
     Parts(Vec<libc::iovec>),
     /// How far each part of a [`Op::ReadMany`] is.
     Many(Box<Many>),
-    /// Of a [`Op::Receive`]: whether it waits before it tries, and how many enters there were when it was pushed.
+    /// Of a [`Op::Receive`]: whether it waits before it tries, and how many reaps there were when it was pushed.
     Receiving {
         waits: bool,
-        enters: u64,
+        reaps: u64,
     },
     Time(types::Timespec),
     Status(StatusBuffer),
@@ -64,18 +64,18 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) memory: &'a mut Memory,
     /// Nobody waits for results any more: a descriptor that arrives is closed.
     pub(crate) abandoned: bool,
-    /// How often the kernel was entered so far.
-    pub(crate) enters: u64,
+    /// How often outcomes were reaped so far, this time included.
+    pub(crate) reaps: u64,
 }
 
 impl InFlight {
-    /// Puts the op into the submission queue, which has room for an entry; one of many parts as far as there is room. `now`: how often the
-    /// kernel was entered so far. Whether that was all.
+    /// Puts the op into the submission queue, which has room for an entry; one of many parts as far as there is room. `now`: how often
+    /// outcomes were reaped so far. Whether that was all.
     #[inline]
     pub(crate) fn push(&mut self, token: Token, blocks: &BlockTable, ring: &mut Ring, now: u64) -> bool {
         match &mut self.scratch {
             Scratch::Many(_) => return self.push_parts(token, blocks, ring),
-            Scratch::Receiving { enters, .. } => *enters = now,
+            Scratch::Receiving { reaps, .. } => *reaps = now,
             _ => {}
         }
         let entry = self.prep(blocks).user_data(UserData::new(Kind::Op, token).0);

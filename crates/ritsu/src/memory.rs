@@ -250,8 +250,9 @@ impl Memory {
     fn register(&mut self, first: BlockId, count: u32, ring: &Ring) -> u32 {
         let Some((BlockKind::Pool { class }, address, _)) = self.blocks.describe(first) else { return 0 };
         let shape = self.classes[usize::from(class)].shape;
-        let stride = stride(shape.block_size);
-        let budget = self.registered_bytes_max.saturating_sub(self.registered_bytes).min(FIXED_BYTES_MAX) / stride;
+        // With the pages between them, but not the one behind the last.
+        let (stride, gap) = (stride(shape.block_size), stride(shape.block_size) - shape.block_size as usize);
+        let budget = (self.registered_bytes_max.saturating_sub(self.registered_bytes).min(FIXED_BYTES_MAX) + gap) / stride;
         let mut count = count.min(shape.first.0 + shape.count - first.0).min(budget as u32);
         let already = (0..count).find(|index| self.blocks.fixed(BlockId(first.0 + index)).is_some());
         count = already.unwrap_or(count);
@@ -262,11 +263,12 @@ impl Memory {
             return 0;
         }
         while count > 0 {
-            match ring.register_fixed(self.fixed_next, address, count as usize * stride) {
+            let bytes = count as usize * stride - gap;
+            match ring.register_fixed(self.fixed_next, address, bytes) {
                 Ok(()) => {
                     self.blocks.set_fixed(first, count, self.fixed_next);
                     self.fixed_next += 1;
-                    self.registered_bytes += count as usize * stride;
+                    self.registered_bytes += bytes;
                     return count;
                 }
                 // The locked-memory limit belongs to all processes of the user: less may still fit.

@@ -251,6 +251,7 @@ impl Proactor {
     /// slot, blocks and descriptor are free again. Returns the number handed over.
     #[inline]
     pub fn reap(&mut self, limit: usize, sink: &mut dyn FnMut(Outcome)) -> usize {
+        self.statistics.reaps += 1;
         let mut reaped = 0;
         while reaped < limit {
             let Some(token) = self.ready.pop_front() else { break };
@@ -389,14 +390,13 @@ impl Proactor {
             }
             self.cancels.pop_front();
         }
-        let enters = self.statistics.enters;
+        let now = self.statistics.reaps;
         while let Some(token) = self.queue.front().copied()
             && !self.ring.is_full()
         {
             // `None`: withdrawn while it was queued.
-            let goes_on =
-                self.slots.push(token).is_some_and(|cargo| !cargo.push(token, self.memory.blocks(), &mut self.ring, enters));
-            if goes_on {
+            let rest = self.slots.push(token).is_some_and(|cargo| !cargo.push(token, self.memory.blocks(), &mut self.ring, now));
+            if rest {
                 return; // it stays the first, until there is room for the rest of it
             }
             self.queue.pop_front();
@@ -452,8 +452,8 @@ impl Proactor {
                 return None;
             }
         }
-        let (abandoned, enters) = (self.closed, self.statistics.enters);
-        let mut surroundings = Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned, enters };
+        let (abandoned, reaps) = (self.closed, self.statistics.reaps);
+        let mut surroundings = Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned, reaps };
         let (result, detail) = cargo.finish(completion, &mut surroundings);
         let more = completion.more();
         if !more {
@@ -467,8 +467,8 @@ impl Proactor {
     /// The outcome of an op that the kernel did not see.
     fn finish_ready(&mut self, token: Token) -> Outcome {
         let (cargo, result) = self.slots.ready(token).expect("an op that is ready stays until it is reaped");
-        let (abandoned, enters) = (self.closed, self.statistics.enters);
-        let mut surroundings = Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned, enters };
+        let (abandoned, reaps) = (self.closed, self.statistics.reaps);
+        let mut surroundings = Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned, reaps };
         let (result, detail) = cargo.finish_ready(result, &mut surroundings);
         self.memory.give_back_all(&cargo.op, token.slot);
         let held = cargo.op.descriptor();

@@ -114,10 +114,10 @@ impl InFlight {
                 };
                 opened(socket, surroundings)
             }
-            Op::Receive { descriptor, .. } if completion.result > 0 => {
-                let Scratch::Receiving { enters, .. } = self.scratch else { unreachable!("made at submit") };
-                // The enter that submits it brings what is there already; what comes with a later one had to be waited for.
-                surroundings.descriptors.set_waits(*descriptor, surroundings.enters > enters + 1);
+            Op::Receive { descriptor, .. } => {
+                let Scratch::Receiving { reaps, .. } = self.scratch else { unreachable!("made at submit") };
+                // The first reap finds what was there already; what a later one finds had to be waited for. After an error: try.
+                surroundings.descriptors.set_waits(*descriptor, completion.result > 0 && surroundings.reaps > reaps + 1);
                 (completion.result, Detail::None)
             }
             Op::ReceiveMessage { .. } if completion.result >= 0 => {
@@ -138,7 +138,7 @@ fn memory(source: BlockRange, blocks: &BlockTable) -> (*const u8, u32) {
 
 impl Scratch {
     pub(crate) fn receiving(descriptor: DescriptorId, descriptors: &DescriptorTable<File>, capability: &Capability) -> Self {
-        Self::Receiving { waits: capability.poll_first && descriptors.waits(descriptor), enters: 0 }
+        Self::Receiving { waits: capability.poll_first && descriptors.waits(descriptor), reaps: 0 }
     }
 
     fn message(&mut self, buffer: MessageBuffer) -> *mut libc::msghdr {
