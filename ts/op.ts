@@ -76,8 +76,7 @@ export const REFUSED = 4;
 export const ASYNCHRONOUS = 1;
 /** Option bit that no backend sees: the operation does not keep the process alive (`liveness.ts`). It stands while that counts it. */
 export const UNREF = 2;
-/** Flag of READ: from a socket, which has no positions. */
-export const SOCKET = 1;
+
 /** Flag of READ_MANY: into registered memory. */
 export const REGISTERED = 1;
 /** Flag of ACCEPT, RECEIVE_SELECT and READ_SELECT: one operation brings many completions. It may end at any time. */
@@ -101,6 +100,7 @@ export const EINTR = -4;
 export const ANSWERED = -2;
 /** `slot` of one that waits for one, or for memory. */
 export const QUEUED = -3;
+
 /** The largest length of one read or write (Linux: MAX_RW_COUNT, page aligned). */
 export const LENGTH_MAX = 0x7fff_f000;
 

@@ -69,7 +69,7 @@ export interface NativeBinding {
   NativeProactor: new (config: NativeConfig, dispatch: (count: number) => void) => NativeProactor;
 }
 
-export const ABI_VERSION = 8;
+export const ABI_VERSION = 7;
 
 let loaded: NativeBinding | undefined;
 

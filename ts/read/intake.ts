@@ -19,7 +19,7 @@ import type { Block } from '../memory/block.js';
 import type { GroupUser } from '../memory/group.js';
 import { giveBack } from '../memory/loan.js';
 import type { Landing } from '../memory/size-class.js';
-import { ECANCELED, MULTISHOT, Opcode, SELECTED, SOCKET } from '../op.js';
+import { ECANCELED, MULTISHOT, Opcode, SELECTED } from '../op.js';
 import type { Completion } from '../op.js';
 import type { Proactor } from '../proactor.js';
 import { verdictOf } from './flow.js';
@@ -255,7 +255,6 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
     else {
       this.#flow = 'direct';
       this.direct = read;
-      if (this.#select === Opcode.RECEIVE_SELECT) read.flags = SOCKET;
       this.#host.start(read);
     }
   }

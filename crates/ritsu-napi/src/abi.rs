@@ -15,7 +15,7 @@ use ritsu::{BlockId, Detail, Fault, FileStatus, Op, OpOptions, Outcome, Token};
 pub use address::{decode_address, encode_address};
 
 /// Grows with every change of this file that the other side would notice.
-pub const ABI_VERSION: u32 = 8;
+pub const ABI_VERSION: u32 = 7;
 
 /// Header: words, then counters.
 pub const HEADER_BYTES: usize = 512;
@@ -125,8 +125,6 @@ pub const FLAG_REFUSED: u32 = 4;
 pub const OPTION_ASYNC: u32 = 1;
 /// Flag of a read at many places: into a registered block.
 pub const READ_REGISTERED: u32 = 1;
-/// Flag of READ: from a socket, which has no positions.
-pub const READ_SOCKET: u32 = 1;
 /// Flag of ops that may bring many completions.
 pub const MULTISHOT: u32 = 1;
 /// Flag of a send: go on until all is sent.

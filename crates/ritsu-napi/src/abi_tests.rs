@@ -94,10 +94,6 @@ fn fields_reach_their_ops() {
     let expected = Op::Read { descriptor: DescriptorId(5), target, position: Position::At(4096) };
     assert_eq!(decoded(&at, &[]), Ok(expected));
 
-    let receive = SubmissionRecord { flags: READ_SOCKET, ..record(Opcode::Read) };
-    assert_eq!(decoded(&receive, &[]), Ok(Op::Receive { descriptor: DescriptorId(5), target }));
-    assert_eq!(decoded(&SubmissionRecord { flags: 2, ..record(Opcode::Read) }, &[]), Err(fault::ARGUMENT));
-
     let select = SubmissionRecord { block: NONE, target: 2, ..record(Opcode::ReadSelect) };
     let expected = Op::ReadSelect {
         descriptor: DescriptorId(5),

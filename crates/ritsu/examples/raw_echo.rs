@@ -22,8 +22,6 @@ use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue, types};
 type Failure = Box<dyn Error>;
 
 const BLOCK: usize = 65_536;
-/// From one block to the next: a page more, or all beginnings would share a few sets of the processor's caches.
-const STRIDE: usize = BLOCK + 4096;
 /// A power of two.
 const BLOCKS: u16 = 256;
 const ENTRIES: u32 = 1024;
@@ -46,7 +44,7 @@ struct Blocks {
 
 impl Blocks {
     fn new(uring: &IoUring) -> Result<Blocks, Failure> {
-        let base = allocate(STRIDE * usize::from(BLOCKS))?;
+        let base = allocate(BLOCK * usize::from(BLOCKS))?;
         let ring = allocate(size_of::<BufRingEntry>() * usize::from(BLOCKS))?;
         // SAFETY: that many entries, page aligned, and never freed.
         unsafe { uring.submitter().register_buf_ring_with_flags(ring as u64, BLOCKS, GROUP, 0)? };
@@ -56,7 +54,7 @@ impl Blocks {
     }
 
     fn address(&self, block: u16) -> *mut u8 {
-        self.base.wrapping_add(usize::from(block) * STRIDE)
+        self.base.wrapping_add(usize::from(block) * BLOCK)
     }
 
     fn provide(&mut self, block: u16) {

@@ -10,7 +10,6 @@
 //! ```
 
 use crate::error::Fault;
-use crate::memory::stride;
 use std::ptr::NonNull;
 
 /// A block of memory known to a proactor.
@@ -102,7 +101,7 @@ impl BlockTable {
         let first = BlockId(self.blocks.len() as u32);
         let kind = BlockKind::Pool { class };
         for index in 0..count as usize {
-            let address = address.as_ptr().wrapping_add(index * stride(block_size));
+            let address = address.as_ptr().wrapping_add(index * block_size as usize);
             let address = NonNull::new(address).expect("a mapping does not wrap around the address space");
             self.blocks.push(Block { address, length: block_size, fixed: NOT_FIXED, state: State::Idle, kind });
         }

@@ -38,8 +38,6 @@ pub struct Capability {
     pub shutdown: bool,
     /// One accept brings many connections (Linux 5.19); otherwise it ends with the first.
     pub multishot_accept: bool,
-    /// A receive can be told to wait before it tries (`IORING_RECVSEND_POLL_FIRST`, Linux 5.19).
-    pub poll_first: bool,
     /// One receive fills many blocks (Linux 6.0); otherwise it ends with the first.
     pub multishot_receive: bool,
     /// One read fills many blocks (`IORING_OP_READ_MULTISHOT`, Linux 6.7); otherwise it ends with the first.

@@ -63,8 +63,6 @@ enum State<F> {
 #[derive(Debug)]
 struct Descriptor<F> {
     generation: u32,
-    /// The last receive had to wait: the next one will, too, most likely.
-    waits: bool,
     state: State<F>,
 }
 
@@ -95,7 +93,7 @@ impl<F> DescriptorTable<F> {
         let reuse = self.vacant.len() > 64 || self.descriptors.len() > INDEX_MAX as usize;
         if let Some(index) = reuse.then(|| self.vacant.pop_front()).flatten() {
             let descriptor = &mut self.descriptors[index as usize];
-            (descriptor.state, descriptor.waits) = (state, false);
+            descriptor.state = state;
             return Ok(DescriptorId::new(index as usize, descriptor.generation));
         }
         if self.descriptors.len() > INDEX_MAX as usize {
@@ -103,7 +101,7 @@ impl<F> DescriptorTable<F> {
             let State::Open { file, .. } = state else { unreachable!("made open above") };
             return Err(file);
         }
-        self.descriptors.push(Descriptor { generation: 0, waits: false, state });
+        self.descriptors.push(Descriptor { generation: 0, state });
         Ok(DescriptorId::new(self.descriptors.len() - 1, 0))
     }
 
@@ -123,18 +121,6 @@ impl<F> DescriptorTable<F> {
     pub(crate) fn file(&self, id: DescriptorId) -> Option<&F> {
         let descriptor = self.descriptors.get(id.index()).filter(|descriptor| descriptor.generation == id.generation())?;
         if let State::Open { file, .. } = &descriptor.state { Some(file) } else { None }
-    }
-
-    /// Whether the last receive from it had to wait.
-    #[inline]
-    pub(crate) fn waits(&self, id: DescriptorId) -> bool {
-        self.descriptors.get(id.index()).is_some_and(|descriptor| descriptor.waits)
-    }
-
-    /// Remembers whether a receive, which still holds it, had to wait.
-    #[inline]
-    pub(crate) fn set_waits(&mut self, id: DescriptorId, waits: bool) {
-        self.own(id).expect("a held descriptor stays in the table").waits = waits;
     }
 
     /// One op lets go. Gives the close that may be pushed now, if one was waiting for this.

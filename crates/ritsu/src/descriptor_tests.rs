@@ -22,23 +22,6 @@ fn a_close_without_holders_goes_at_once_and_hides_the_descriptor() {
 }
 
 #[test]
-fn what_a_receive_found_is_remembered_until_the_descriptor_is_closed() {
-    let mut table = DescriptorTable::new();
-    let ids: Vec<_> = (0..66).map(|file| table.insert(file).unwrap()).collect();
-    assert!(!table.waits(ids[0]), "the first receive tries");
-    table.set_waits(ids[0], true);
-    assert!(table.waits(ids[0]) && !table.waits(ids[1]));
-    for id in &ids {
-        table.close(*id, CLOSE).unwrap();
-        table.closed(*id);
-    }
-    let next = table.insert(77).unwrap();
-    assert_eq!(next.index(), ids[0].index(), "the same place");
-    assert!(!table.waits(next), "another file");
-    assert!(!table.waits(DescriptorId::NONE));
-}
-
-#[test]
 fn a_close_waits_for_the_last_holder() {
     let mut table = DescriptorTable::new();
     let id = table.insert(5).unwrap();

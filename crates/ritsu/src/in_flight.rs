@@ -30,11 +30,6 @@ pub(crate) enum Scratch {
     Parts(Vec<libc::iovec>),
     /// How far each part of a [`Op::ReadMany`] is.
     Many(Box<Many>),
-    /// Of a [`Op::Receive`]: whether it waits before it tries, and how many reaps there were when it was pushed.
-    Receiving {
-        waits: bool,
-        reaps: u64,
-    },
     Time(types::Timespec),
     Status(StatusBuffer),
     Message(MessageBuffer),
@@ -64,19 +59,14 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) memory: &'a mut Memory,
     /// Nobody waits for results any more: a descriptor that arrives is closed.
     pub(crate) abandoned: bool,
-    /// How often outcomes were reaped so far, this time included.
-    pub(crate) reaps: u64,
 }
 
 impl InFlight {
-    /// Puts the op into the submission queue, which has room for an entry; one of many parts as far as there is room. `now`: how often
-    /// outcomes were reaped so far. Whether that was all.
+    /// Puts the op into the submission queue, which has room for an entry; one of many parts as far as there is room. Whether that was all.
     #[inline]
-    pub(crate) fn push(&mut self, token: Token, blocks: &BlockTable, ring: &mut Ring, now: u64) -> bool {
-        match &mut self.scratch {
-            Scratch::Many(_) => return self.push_parts(token, blocks, ring),
-            Scratch::Receiving { reaps, .. } => *reaps = now,
-            _ => {}
+    pub(crate) fn push(&mut self, token: Token, blocks: &BlockTable, ring: &mut Ring) -> bool {
+        if matches!(self.scratch, Scratch::Many(_)) {
+            return self.push_parts(token, blocks, ring);
         }
         let entry = self.prep(blocks).user_data(UserData::new(Kind::Op, token).0);
         let pushed = ring.push(&entry);
@@ -181,7 +171,6 @@ impl InFlight {
             | Op::Listen { .. }
             | Op::Bind { .. }
             | Op::Accept { .. }
-            | Op::Receive { .. }
             | Op::ReceiveSelect { .. }
             | Op::ReceiveMessage { .. }
             | Op::Send { .. }
@@ -232,7 +221,6 @@ impl InFlight {
             Op::Connect { .. }
             | Op::Listen { .. }
             | Op::Bind { .. }
-            | Op::Receive { .. }
             | Op::ReceiveMessage { .. }
             | Op::Send { .. }
             | Op::SendMessage { .. }

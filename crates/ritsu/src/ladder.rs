@@ -131,7 +131,7 @@ fn build(flags: u32, entries: u32, completion_entries: u32) -> io::Result<IoUrin
 /// Asks for the ops (`IORING_REGISTER_PROBE`, Linux 5.6; sandboxes like gVisor do not answer). Gives what follows from the answer; the rest
 /// is found out by trial.
 ///
-/// Flags of ops, multishot among them, cannot be asked for: each came with an op of its own time.
+/// Multishot is a flag of an op and not asked for: each came with an op of its own time.
 pub(crate) fn probe(ring: &IoUring, config: &Config) -> Result<Capability, SetupError> {
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).map_err(|error| setup_error(Stage::Probe, errno_of(&error)))?;
@@ -139,12 +139,10 @@ pub(crate) fn probe(ring: &IoUring, config: &Config) -> Result<Capability, Setup
         return Err(setup_error(Stage::Probe, libc::ENOSYS));
     }
     let zero_copy = probe.is_supported(opcode::SendZc::CODE);
-    let socket = probe.is_supported(opcode::Socket::CODE);
     Ok(Capability {
         ftruncate: probe.is_supported(opcode::Ftruncate::CODE),
         shutdown: probe.is_supported(opcode::Shutdown::CODE),
-        multishot_accept: config.multishot && socket,
-        poll_first: socket,
+        multishot_accept: config.multishot && probe.is_supported(opcode::Socket::CODE),
         multishot_receive: config.multishot && zero_copy,
         multishot_read: config.multishot && probe.is_supported(opcode::ReadMulti::CODE),
         zero_copy: config.zero_copy && zero_copy,

@@ -21,8 +21,6 @@ const CLASS_COUNT_MAX: u32 = 1 << 15;
 const FIXED_TABLE: u16 = 64;
 /// Largest single registered buffer (`io_uring_registered_buffers(7)`).
 const FIXED_BYTES_MAX: usize = 1 << 30;
-/// Blocks of a pool that are so large stand a page apart, see [`stride`].
-const APART_MIN: u32 = 16_384;
 /// Largest own or pinned block: offsets and lengths within a block are 32 bits.
 const BLOCK_SIZE_MAX: usize = u32::MAX as usize;
 
@@ -64,12 +62,6 @@ pub struct BlockMemory {
     pub length: usize,
     /// Keeps the bytes mapped; `None` for a pinned block, whose memory is the caller's.
     pub mapping: Option<Arc<Mapping>>,
-}
-
-/// Bytes from one block of a class to the next. Of large blocks often only the beginning is used, by many small messages, say: if all
-/// of them began at multiples of a power of two, all beginnings would share the same few sets of a processor's caches.
-pub(crate) fn stride(block_size: u32) -> usize {
-    block_size as usize + if block_size < APART_MIN { 0 } else { PAGE }
 }
 
 /// A class and its buffer group.
@@ -225,7 +217,7 @@ impl Memory {
                 return Err(MemoryError::Class { index });
             }
         }
-        let size: usize = classes.iter().map(|class| stride(class.block_size) * class.count as usize).sum();
+        let size: usize = classes.iter().map(|class| class.block_size as usize * class.count as usize).sum();
         if size == 0 {
             return Ok(Pool { classes: Vec::new() });
         }
@@ -240,7 +232,7 @@ impl Memory {
             let shape = PoolClass { group, first, block_size, count };
             self.classes.push(Class { shape, mapping: mapping.clone(), provided: None });
             made.push(shape);
-            let next = address.as_ptr().wrapping_add(stride(block_size) * count as usize);
+            let next = address.as_ptr().wrapping_add(block_size as usize * count as usize);
             address = NonNull::new(next).expect("a mapping does not wrap around the address space");
         }
         Ok(Pool { classes: made })
@@ -250,9 +242,8 @@ impl Memory {
     fn register(&mut self, first: BlockId, count: u32, ring: &Ring) -> u32 {
         let Some((BlockKind::Pool { class }, address, _)) = self.blocks.describe(first) else { return 0 };
         let shape = self.classes[usize::from(class)].shape;
-        // With the pages between them, but not the one behind the last.
-        let (stride, gap) = (stride(shape.block_size), stride(shape.block_size) - shape.block_size as usize);
-        let budget = (self.registered_bytes_max.saturating_sub(self.registered_bytes).min(FIXED_BYTES_MAX) + gap) / stride;
+        let block_size = shape.block_size as usize;
+        let budget = self.registered_bytes_max.saturating_sub(self.registered_bytes).min(FIXED_BYTES_MAX) / block_size;
         let mut count = count.min(shape.first.0 + shape.count - first.0).min(budget as u32);
         let already = (0..count).find(|index| self.blocks.fixed(BlockId(first.0 + index)).is_some());
         count = already.unwrap_or(count);
@@ -263,12 +254,11 @@ impl Memory {
             return 0;
         }
         while count > 0 {
-            let bytes = count as usize * stride - gap;
-            match ring.register_fixed(self.fixed_next, address, bytes) {
+            match ring.register_fixed(self.fixed_next, address, count as usize * block_size) {
                 Ok(()) => {
                     self.blocks.set_fixed(first, count, self.fixed_next);
                     self.fixed_next += 1;
-                    self.registered_bytes += bytes;
+                    self.registered_bytes += count as usize * block_size;
                     return count;
                 }
                 // The locked-memory limit belongs to all processes of the user: less may still fit.

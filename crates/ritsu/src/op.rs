@@ -221,14 +221,6 @@ pub enum Op {
         /// Go on accepting, one connection for each outcome, until an outcome without `more` (Linux 5.19; before, one connection).
         multishot: bool,
     },
-    /// Receives from a socket into a block (`recv(2)`). 0 is the end. Where the last one on this socket had to wait, it waits before it tries
-    /// (`IORING_RECVSEND_POLL_FIRST`, Linux 5.19; before, it tries first): a try in vain is a tenth of what a small receive costs.
-    Receive {
-        /// The socket.
-        descriptor: DescriptorId,
-        /// Where the bytes go.
-        target: BlockRange,
-    },
     /// Receives from a socket into a block that the kernel chooses; as [`ReadSelect`](Self::ReadSelect). 0 is the end.
     ReceiveSelect {
         /// The socket.
@@ -314,7 +306,6 @@ impl Op {
             | Self::Ftruncate { descriptor, .. }
             | Self::Fallocate { descriptor, .. }
             | Self::Accept { descriptor, .. }
-            | Self::Receive { descriptor, .. }
             | Self::ReceiveSelect { descriptor, .. }
             | Self::ReceiveMessage { descriptor, .. }
             | Self::Send { descriptor, .. }
@@ -342,7 +333,6 @@ impl Op {
             | Self::ReadMany { target: range, .. }
             | Self::Write { source: range, .. }
             | Self::WriteFixed { source: range, .. }
-            | Self::Receive { target: range, .. }
             | Self::ReceiveMessage { target: range, .. }
             | Self::Send { source: range, .. } => std::slice::from_ref(range),
             Self::Readv { parts, .. } | Self::Writev { parts, .. } | Self::SendMessage { parts, .. } => parts,

@@ -251,7 +251,6 @@ impl Proactor {
     /// slot, blocks and descriptor are free again. Returns the number handed over.
     #[inline]
     pub fn reap(&mut self, limit: usize, sink: &mut dyn FnMut(Outcome)) -> usize {
-        self.statistics.reaps += 1;
         let mut reaped = 0;
         while reaped < limit {
             let Some(token) = self.ready.pop_front() else { break };
@@ -350,7 +349,6 @@ impl Proactor {
         }
         let scratch = match op {
             Op::ReadMany { positions, .. } => Scratch::Many(Box::new(Many::new(positions.len()))),
-            Op::Receive { descriptor, .. } => Scratch::receiving(*descriptor, &self.descriptors, &self.capability),
             _ => Scratch::None,
         };
         Ok(Admitted { file: integer, lifecycle: Lifecycle::Queued, scratch })
@@ -390,13 +388,12 @@ impl Proactor {
             }
             self.cancels.pop_front();
         }
-        let now = self.statistics.reaps;
         while let Some(token) = self.queue.front().copied()
             && !self.ring.is_full()
         {
             // `None`: withdrawn while it was queued.
-            let rest = self.slots.push(token).is_some_and(|cargo| !cargo.push(token, self.memory.blocks(), &mut self.ring, now));
-            if rest {
+            let goes_on = self.slots.push(token).is_some_and(|cargo| !cargo.push(token, self.memory.blocks(), &mut self.ring));
+            if goes_on {
                 return; // it stays the first, until there is room for the rest of it
             }
             self.queue.pop_front();
@@ -452,13 +449,14 @@ impl Proactor {
                 return None;
             }
         }
-        let (abandoned, reaps) = (self.closed, self.statistics.reaps);
-        let mut surroundings = Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned, reaps };
+        let mut surroundings =
+            Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned: self.closed };
         let (result, detail) = cargo.finish(completion, &mut surroundings);
         let more = completion.more();
         if !more {
-            self.memory.give_back_all(&cargo.op, token.slot);
-            let held = cargo.op.descriptor();
+            let op = &cargo.op;
+            self.memory.give_back_all(op, token.slot);
+            let held = op.descriptor();
             self.free(token, held);
         }
         Some(Outcome { token, result, more, detail })
@@ -467,8 +465,8 @@ impl Proactor {
     /// The outcome of an op that the kernel did not see.
     fn finish_ready(&mut self, token: Token) -> Outcome {
         let (cargo, result) = self.slots.ready(token).expect("an op that is ready stays until it is reaped");
-        let (abandoned, reaps) = (self.closed, self.statistics.reaps);
-        let mut surroundings = Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned, reaps };
+        let mut surroundings =
+            Surroundings { descriptors: &mut self.descriptors, memory: &mut self.memory, abandoned: self.closed };
         let (result, detail) = cargo.finish_ready(result, &mut surroundings);
         self.memory.give_back_all(&cargo.op, token.slot);
         let held = cargo.op.descriptor();

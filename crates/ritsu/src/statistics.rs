@@ -17,8 +17,6 @@ pub struct Statistics {
     pub completed: u64,
     /// Calls of `io_uring_enter(2)`.
     pub enters: u64,
-    /// Times that outcomes were asked for.
-    pub reaps: u64,
     /// Enters made while the kernel held completions back for want of room in the completion queue (`IORING_SQ_CQ_OVERFLOW`).
     pub overflows: u64,
     /// Submits refused.

@@ -6,18 +6,13 @@
 use crate::block::{BlockRange, BlockTable};
 use crate::buffer::MessageBuffer;
 use crate::capability::Capability;
-use crate::descriptor::{DescriptorId, DescriptorTable};
 use crate::in_flight::{InFlight, Scratch, Surroundings, opened, vector};
 use crate::op::Op;
 use crate::outcome::Detail;
 use crate::ring::{Completion, Entry};
 use io_uring::{opcode, squeue, types};
-use std::fs::File;
 use std::net::Shutdown;
 use std::ptr;
-
-/// `IORING_RECVSEND_POLL_FIRST` (`io_uring_enter(2)`).
-const POLL_FIRST: u16 = 1;
 
 /// A peer that is gone is an errno, not a signal.
 fn send_flags(wait_all: bool) -> i32 {
@@ -42,7 +37,6 @@ impl Op {
             Self::Send { zero_copy, .. } => !zero_copy,
             Self::Connect { .. }
             | Self::Accept { .. }
-            | Self::Receive { .. }
             | Self::ReceiveSelect { .. }
             | Self::ReceiveMessage { .. }
             | Self::SendMessage { .. }
@@ -74,10 +68,6 @@ impl InFlight {
             }
             Op::Accept { multishot: true, .. } => opcode::AcceptMulti::new(file).flags(libc::SOCK_CLOEXEC).build(),
             Op::Accept { .. } => opcode::Accept::new(file, ptr::null_mut(), ptr::null_mut()).flags(libc::SOCK_CLOEXEC).build(),
-            Op::Receive { target, .. } => {
-                let first = if let Scratch::Receiving { waits: true, .. } = self.scratch { POLL_FIRST } else { 0 };
-                opcode::Recv::new(file, blocks.address(*target), target.length).ioprio(first).build()
-            }
             Op::ReceiveSelect { group, multishot: true, .. } => opcode::RecvMulti::new(file, *group).build(),
             Op::ReceiveSelect { group, length, .. } => {
                 let receive = opcode::Recv::new(file, ptr::null_mut(), *length).buf_group(*group);
@@ -114,12 +104,6 @@ impl InFlight {
                 };
                 opened(socket, surroundings)
             }
-            Op::Receive { descriptor, .. } => {
-                let Scratch::Receiving { reaps, .. } = self.scratch else { unreachable!("made at submit") };
-                // The first reap finds what was there already; what a later one finds had to be waited for. After an error: try.
-                surroundings.descriptors.set_waits(*descriptor, completion.result > 0 && surroundings.reaps > reaps + 1);
-                (completion.result, Detail::None)
-            }
             Op::ReceiveMessage { .. } if completion.result >= 0 => {
                 let Scratch::Message(message) = &self.scratch else { unreachable!("made by prep") };
                 let (address, truncated) = message.received();
@@ -137,10 +121,6 @@ fn memory(source: BlockRange, blocks: &BlockTable) -> (*const u8, u32) {
 }
 
 impl Scratch {
-    pub(crate) fn receiving(descriptor: DescriptorId, descriptors: &DescriptorTable<File>, capability: &Capability) -> Self {
-        Self::Receiving { waits: capability.poll_first && descriptors.waits(descriptor), reaps: 0 }
-    }
-
     fn message(&mut self, buffer: MessageBuffer) -> *mut libc::msghdr {
         let header = buffer.header();
         *self = Self::Message(buffer);

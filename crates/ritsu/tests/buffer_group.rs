@@ -3,7 +3,7 @@
 mod harness;
 
 use harness::{Harness, RUNGS, TemporaryFile, pattern};
-use ritsu::{BlockId, BlockRange, Config, DescriptorId, Detail, Fault, Op, OpOptions, Position, Proactor, SizeClass};
+use ritsu::{BlockId, BlockRange, DescriptorId, Detail, Fault, Op, OpOptions, Position};
 use std::fs::File;
 use std::io::Write;
 
@@ -30,58 +30,6 @@ fn a_select_read_of_a_file_uses_the_block_it_brought() {
             assert_eq!(harness.bytes(BlockRange { block, offset: 0, length: 4096 }, chunk.len()), chunk);
         }
         assert_eq!(harness.proactor.statistics().blocks_provided, 0);
-    }
-}
-
-/// What is used of a large block is often its beginning: a cache finds its place by the address's lower bits, which must differ.
-#[test]
-fn the_beginnings_of_large_blocks_are_not_all_in_the_same_places_of_a_cache() {
-    const PAGES: usize = 32;
-    let mut harness = Harness::on_rung(0);
-    for block_size in [4096, 16_384, 65_536, 1 << 20] {
-        let (_, first) = harness.pool(block_size, 64);
-        let addresses: Vec<usize> = (0..64)
-            .map(|index| harness.proactor.block_memory(BlockId(first.0 + index)).unwrap())
-            .inspect(|memory| assert_eq!(memory.length, block_size as usize))
-            .map(|memory| memory.address.as_ptr() as usize)
-            .collect();
-        let mut counts = [0; PAGES];
-        for address in &addresses {
-            assert!(address.is_multiple_of(4096), "O_DIRECT asks for it");
-            counts[address / 4096 % PAGES] += 1;
-        }
-        assert_eq!(counts, [2; PAGES], "blocks of {block_size}");
-        assert!(addresses.windows(2).all(|pair| pair[1] - pair[0] >= block_size as usize), "none in another");
-    }
-}
-
-#[test]
-fn blocks_of_a_pool_of_several_classes_are_apart_and_within_it() {
-    let mut harness = Harness::on_rung(0);
-    let sizes = [(4096, 3), (16_384, 5), (65_536, 3), (1 << 20, 2)].map(|(block_size, count)| SizeClass { block_size, count });
-    let pool = harness.proactor.create_pool(&sizes, false).unwrap();
-    let count: u32 = sizes.iter().map(|class| class.count).sum();
-    let memory = |index| harness.proactor.block_memory(BlockId(pool.classes[0].first.0 + index)).unwrap();
-    let mut end = memory(0).mapping.unwrap().address().as_ptr() as usize;
-    for index in 0..count {
-        let block = memory(index);
-        let start = block.address.as_ptr() as usize;
-        assert!(start >= end, "block {index} begins behind the one before");
-        end = start + block.length;
-    }
-    let mapping = memory(0).mapping.unwrap();
-    assert!(end <= mapping.address().as_ptr() as usize + mapping.length());
-}
-
-/// What is registered are the blocks and what is between them: one that fits the budget exactly is registered.
-#[test]
-fn a_block_of_exactly_the_budget_is_registered() {
-    for (budget, expected) in [(1 << 20, 1), ((2 << 20) + 4096, 2), ((2 << 20) + 4095, 1), ((1 << 20) - 1, 0)] {
-        let config = Config { registered_bytes_max: budget, ..Config::default() };
-        let mut proactor = Proactor::new(config).unwrap();
-        let pool = proactor.create_pool(&[SizeClass { block_size: 1 << 20, count: 4 }], false).unwrap();
-        assert_eq!(proactor.register_pool(pool.classes[0].first, 4), expected, "{budget}");
-        assert!(proactor.statistics().registered_bytes <= budget as u64);
     }
 }
 

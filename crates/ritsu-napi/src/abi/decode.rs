@@ -8,8 +8,8 @@ use ritsu::{Address, BlockId, BlockRange, DescriptorId, Op, Position, SocketOpti
 
 use super::address::decode_address;
 use super::{
-    ARGUMENT_BYTES, MULTISHOT, NONE, Opcode, PARTS_MAX, READ_REGISTERED, READ_SOCKET, SEND_WAIT_ALL, SEND_ZERO_COPY,
-    SOCKET_IPV6_ONLY, SOCKET_REUSE_ADDRESS, SOCKET_REUSE_PORT, STATX_NOFOLLOW, SubmissionRecord,
+    ARGUMENT_BYTES, MULTISHOT, NONE, Opcode, PARTS_MAX, READ_REGISTERED, SEND_WAIT_ALL, SEND_ZERO_COPY, SOCKET_IPV6_ONLY,
+    SOCKET_REUSE_ADDRESS, SOCKET_REUSE_PORT, STATX_NOFOLLOW, SubmissionRecord,
 };
 
 /// `None`: an argument has the wrong shape.
@@ -20,7 +20,6 @@ pub fn operation(opcode: Opcode, record: &SubmissionRecord, argument: &dyn Fn(us
         Opcode::Nop => Op::Nop { result: injected(record.extra)? },
         Opcode::Open => Op::Open { path: path(record, argument)?, flags: record.flags.cast_signed(), mode: record.target },
         Opcode::Close => Op::Close { descriptor },
-        Opcode::Read if flags(record, READ_SOCKET)? != 0 => Op::Receive { descriptor, target: range },
         Opcode::Read => Op::Read { descriptor, target: range, position: position(record.position)? },
         Opcode::ReadFixed => Op::ReadFixed { descriptor, target: range, position: position(record.position)? },
         Opcode::ReadMany => Op::ReadMany {
