@@ -107,10 +107,13 @@ async function runRow(row: Row, plan: SocketPlan, settings: Settings): Promise<R
     run: (engine: SocketEngine) => engine.run(plan),
     syscallsPerOperation: (engine: SocketEngine) => engine.syscallsPerOperation(plan),
   };
+  // Of idle connections it is the memory that differs, and no time. The smoke size goes both ways.
+  const takesTurns = plan.mode !== 'idle' && rawLoadAvailable() === true && (!settings.smoke || plan.connections > 1);
+  const together = (able: readonly SocketEngine[]): ReturnType<typeof engines.runInTurns> => engines.runInTurns(able, plan);
   const limits = settings.smoke ? { runs: 1, syscalls: false } : settings;
   const outcomes: Outcome[] =
     absent === undefined
-      ? await runRounds(title, chosen, limits, work)
+      ? await runRounds(title, chosen, limits, takesTurns ? { ...work, together } : work)
       : chosen.map((engine) => ({ engine, results: [], absent }));
   return { title, plan, outcomes, baselines, targets };
 }

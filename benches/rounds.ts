@@ -9,6 +9,8 @@ import type { Settings } from './settings.ts';
 export interface Work<E extends Participant> {
   run(engine: E): Promise<Measurement>;
   syscallsPerOperation(engine: E): Promise<number>;
+  /** All of them in one round, in short turns, where that can be: closer than one after the other. */
+  together?(engines: readonly E[]): Promise<readonly PromiseSettledResult<Measurement>[]>;
 }
 
 /** An engine that fails is out; the others go on. */
@@ -25,13 +27,21 @@ export async function runRounds<E extends Participant>(
     if (engine.available() !== true || failures.has(engine)) return;
     await what().catch((error: Error) => failures.set(engine, error.message));
   };
+  const keep = (engine: E, result: Measurement): void => void results.set(engine, [...(results.get(engine) ?? []), result]);
   for (let round = 0; round < runs; round += 1) {
+    const name = `${title}: round ${round + 1} of ${runs}`;
+    if (work.together !== undefined) {
+      progress(name);
+      const able = engines.filter((engine) => engine.available() === true && !failures.has(engine));
+      for (const [index, settled] of (await work.together(able)).entries()) {
+        if (settled.status === 'fulfilled') keep(able[index]!, settled.value);
+        else failures.set(able[index]!, (settled.reason as Error).message);
+      }
+      continue;
+    }
     for (const engine of engines) {
-      progress(`${title}: round ${round + 1} of ${runs}, ${engine.name}`);
-      await attempt(engine, async () => {
-        const result = await work.run(engine);
-        results.set(engine, [...(results.get(engine) ?? []), result]);
-      });
+      progress(`${name}, ${engine.name}`);
+      await attempt(engine, async () => keep(engine, await work.run(engine)));
     }
   }
   if (syscalls && straceAvailable() === true) {

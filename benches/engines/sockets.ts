@@ -13,6 +13,7 @@ import { HTTP_REQUEST, HTTP_RESPONSE } from '../../dist/cli/sockets/server.js';
 import type { Address, Role, Transport } from '../../dist/cli/sockets/server.js';
 import type { BackendName } from 'ritsu';
 import type { Measurement } from '../plan.ts';
+import { hold, inTurns, release } from '../turns.ts';
 import { totalCalls } from './engine.ts';
 import type { Participant } from './engine.ts';
 import { always, rawEcho, rawEchoAvailable, rawLoad, rawLoadAvailable, ritsuAvailable, ritsuBackend } from './provision.ts';
@@ -112,13 +113,70 @@ export class SocketEngine implements Participant {
     }
   }
 
+  /** Its server, on the core of servers. */
+  serve(plan: SocketPlan, wrap: Wrap = (command) => command): Promise<Measured> {
+    return this.#start(plan, (command) => pinned(wrap(command), 0));
+  }
+
   async #measure(plan: SocketPlan, wrap: Wrap): Promise<Measurement> {
-    const server = await this.#start(plan, (command) => pinned(wrap(command), 0));
+    const server = await this.serve(plan, wrap);
     try {
       return await underLoad(plan, server);
     } finally {
       await server.stop();
     }
+  }
+}
+
+/** One that is ready: its server is there, its load is warm, and held. */
+interface Contender {
+  readonly server: Measured;
+  readonly load: Load;
+  readonly before: Usage;
+}
+
+/**
+ * All of them in short turns, each under a load of its own. One that fails leaves the others theirs. Requests that are under way when a turn
+ * ends take until the next one: one in some hundreds, so that of latencies the 99.9th percentile is not told.
+ */
+export async function runInTurns(engines: readonly SocketEngine[], plan: SocketPlan): Promise<PromiseSettledResult<Measurement>[]> {
+  const all = { ...plan, milliseconds: plan.milliseconds * engines.length };
+  const started: Promise<Contender>[] = [];
+  for (const engine of engines) {
+    started.push(contend(engine, all));
+    await started.at(-1)!.catch(() => {}); // told below
+  }
+  const contenders = await Promise.allSettled(started);
+  const able = contenders.flatMap((contender) => (contender.status === 'fulfilled' ? [contender.value] : []));
+  try {
+    const passes = able.map(({ load }) => load.go(all.milliseconds * 2));
+    const seconds = await inTurns(able.map(({ load }, index) => ({ pid: load.pid, done: passes[index]! })));
+    const measured = able.map(async ({ server, before }, index) => {
+      const result = { ...(await passes[index]!), seconds: seconds[index]!, p999Us: null };
+      return measurementOf(plan, result, before, await server.usage(), peakRssBytes(server.pid));
+    });
+    const settled = (await Promise.allSettled(measured)).values();
+    return contenders.map((contender) => (contender.status === 'fulfilled' ? settled.next().value! : contender));
+  } finally {
+    for (const { load, server } of able) {
+      release(load.pid);
+      await load.stop();
+      await server.stop();
+    }
+  }
+}
+
+async function contend(engine: SocketEngine, plan: SocketPlan): Promise<Contender> {
+  const server = await engine.serve(plan);
+  const load = new Load(withFiles(plan, rawLoadCommand(plan, server.address)));
+  try {
+    await load.ready(plan.warmUpMilliseconds);
+    hold(load.pid);
+    return { server, load, before: await server.usage() };
+  } catch (error) {
+    await load.stop();
+    await server.stop();
+    throw error;
   }
 }
 

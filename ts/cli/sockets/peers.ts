@@ -110,6 +110,10 @@ export class Load {
     this.#process = new LineProcess('the load', pinned(command, 1));
   }
 
+  get pid(): number {
+    return this.#process.pid;
+  }
+
   /** With `node:net`; takes one plan after the other. */
   static start(): Load {
     return new Load({ file: process.execPath, arguments: [QUIET, join(import.meta.dirname, 'load-process.js')] });
