@@ -54,6 +54,16 @@ fn pattern() -> Vec<u8> {
     (0..PATTERN + SLICE).map(byte).collect()
 }
 
+/// Whoever measures several servers in turns stops the loads of the others, and has them go on.
+fn uninterrupted<T>(mut call: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 trait Socket: Read + Write + AsRawFd {}
 impl<T: Read + Write + AsRawFd> Socket for T {}
 
@@ -190,7 +200,7 @@ impl Exchange {
             if unsafe { self.uring.submission().push(entry) }.is_ok() {
                 return Ok(());
             }
-            self.uring.submit()?;
+            uninterrupted(|| self.uring.submit())?;
         }
     }
 
@@ -233,7 +243,7 @@ impl Exchange {
         let mut active = self.lanes.len();
         let mut completions = Vec::new();
         while active > 0 {
-            self.uring.submit_and_wait(1)?;
+            uninterrupted(|| self.uring.submit_and_wait(1))?;
             completions.extend(self.uring.completion().map(|entry| (entry.user_data(), entry.result())));
             for (user_data, result) in completions.drain(..) {
                 let index = (user_data & !SEND) as usize;
@@ -308,7 +318,7 @@ impl Bulk {
         let mut position = 0;
         while position < self.transfer {
             let most = SLICE.min((self.transfer - position) as usize);
-            let length = self.socket.read(&mut self.buffer[..most])?;
+            let length = uninterrupted(|| self.socket.read(&mut self.buffer[..most]))?;
             if length == 0 {
                 return Err(format!("the server ended after {position} bytes").into());
             }
