@@ -97,6 +97,7 @@ export class UringBackend implements Backend {
     this.#advance(index);
   }
 
+  /** Rust reads no other words of its record; nor of that of `provide`. */
   cancel(operation: Operation<unknown>): void {
     const words = this.#words;
     const index = words[COUNT]!;

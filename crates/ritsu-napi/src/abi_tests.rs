@@ -22,6 +22,26 @@ fn record(opcode: Opcode) -> SubmissionRecord {
     }
 }
 
+/// All the words that a record of another op has left in its place: of a cancel and a provide most are not written.
+fn left_by_another(opcode: Opcode) -> SubmissionRecord {
+    SubmissionRecord {
+        opcode: opcode as u32,
+        slot: u32::MAX,
+        generation: u32::MAX,
+        descriptor: NONE,
+        block: NONE,
+        offset: u32::MAX,
+        length: u32::MAX,
+        flags: u32::MAX,
+        position: f64::NAN,
+        extra: f64::INFINITY,
+        argument_offset: u32::MAX,
+        argument_length: u32::MAX,
+        target: u32::MAX,
+        options: u32::MAX,
+    }
+}
+
 fn no_argument(_: usize, length: usize) -> Vec<u8> {
     vec![0; length]
 }
@@ -194,8 +214,10 @@ fn options_and_cancels() {
     let Ok(Request::Submit { options, .. }) = decode(&asynchronous, &no_argument) else { panic!("refused") };
     assert!(options.asynchronous);
 
-    let cancel = SubmissionRecord { target: 11, options: 12, ..record(Opcode::Cancel) };
-    assert_eq!(decode(&cancel, &no_argument), Ok(Request::Cancel(Token { slot: 11, generation: 12 })));
+    for cancel in [record(Opcode::Cancel), left_by_another(Opcode::Cancel)] {
+        let cancel = SubmissionRecord { target: 11, options: 12, ..cancel };
+        assert_eq!(decode(&cancel, &no_argument), Ok(Request::Cancel(Token { slot: 11, generation: 12 })));
+    }
 }
 
 fn addresses() -> [(Address, Vec<u8>); 4] {
@@ -275,6 +297,8 @@ fn many_places_come_as_numbers() {
 fn a_block_may_be_provided() {
     let provide = SubmissionRecord { target: 3, ..record(Opcode::Provide) };
     assert_eq!(decode(&provide, &no_argument), Ok(Request::Provide { group: 3, block: BlockId(7) }));
+    let stale = SubmissionRecord { target: 3, block: 7, ..left_by_another(Opcode::Provide) };
+    assert_eq!(decode(&stale, &no_argument), Ok(Request::Provide { group: 3, block: BlockId(7) }));
     let beyond = SubmissionRecord { target: 70_000, ..record(Opcode::Provide) };
     assert_eq!(decode(&beyond, &no_argument), Ok(Request::Provide { group: u16::MAX, block: BlockId(7) }));
 }
