@@ -168,7 +168,7 @@ export async function runInTurns(engines: readonly SocketEngine[], plan: SocketP
 
 async function contend(engine: SocketEngine, plan: SocketPlan): Promise<Contender> {
   const server = await engine.serve(plan);
-  const load = new Load(withFiles(plan, rawLoadCommand(plan, server.address)));
+  const load = rawLoadOn(plan, server);
   try {
     await load.ready(plan.warmUpMilliseconds);
     hold(load.pid);
@@ -181,7 +181,7 @@ async function contend(engine: SocketEngine, plan: SocketPlan): Promise<Contende
 }
 
 async function underLoad(plan: SocketPlan, server: Measured): Promise<Measurement> {
-  const load = rawLoadAvailable() === true ? new Load(withFiles(plan, rawLoadCommand(plan, server.address))) : Load.start();
+  const load = rawLoadAvailable() === true ? rawLoadOn(plan, server) : Load.start();
   try {
     if (rawLoadAvailable() === true) await load.ready(plan.warmUpMilliseconds);
     else await prepareNodeLoad(load, plan, server.address);
@@ -210,7 +210,8 @@ function measurementOf(plan: SocketPlan, result: LoadResult, before: Usage, afte
   };
 }
 
-function rawLoadCommand(plan: SocketPlan, address: Address): Command {
+/** The load in Rust: when it is `ready`, it has warmed up. */
+function rawLoadOn(plan: SocketPlan, { address }: Measured): Load {
   const values = {
     address,
     mode: plan.mode === 'http' ? 'echo' : plan.mode,
@@ -222,7 +223,7 @@ function rawLoadCommand(plan: SocketPlan, address: Address): Command {
     ...(plan.mode === 'http' && { request: hex(HTTP_REQUEST), response: hex(HTTP_RESPONSE) }),
   };
   const words = Object.entries(values).flatMap(([name, value]) => [`--${name}`, `${value}`]);
-  return { file: rawLoad, arguments: [...words, ...(plan.verify ? ['--thorough'] : [])] };
+  return new Load(withFiles(plan, { file: rawLoad, arguments: [...words, ...(plan.verify ? ['--thorough'] : [])] }));
 }
 
 function hex(text: string): string {
