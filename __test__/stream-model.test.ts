@@ -15,7 +15,6 @@ import { AllocatorReader } from '../dist/read/allocator.js';
 import { HybridReader } from '../dist/read/hybrid.js';
 import { StreamSource } from '../dist/read/stream-source.js';
 import { SubmitReader } from '../dist/read/submit.js';
-import { Opcode } from '../dist/op.js';
 import { owned, pooled } from '../dist/buffer.js';
 import type { Bytes } from '../dist/memory/bytes.js';
 import { KernelModel, byteAt } from './support/kernel-model.ts';
@@ -31,8 +30,9 @@ interface Bench {
 
 function benchOf(random: Random, options: KernelOptions): Bench {
   const kernel = new KernelModel(random, options);
-  const intake = new Intake(kernel.host, 7, Opcode.RECEIVE_SELECT);
-  const source = new StreamSource({}, { proactor: kernel.host, intake, closed: false });
+  const channel = { proactor: kernel.host, descriptor: 7, kind: 'tcp' } as const;
+  const intake = new Intake(channel);
+  const source = new StreamSource({ ...channel, intake, closed: false });
   return { kernel, intake, source };
 }
 

@@ -1,6 +1,7 @@
 /**
- * What of a stream lives on while something is in flight: its descriptor, its `Intake`, the turns of its writes, and the
- * order of its end. A `Stream` refers to its channel and never the other way, so that a forgotten one can be collected.
+ * What of a stream lives on while something is in flight: its descriptor, its `Intake`, the turns of its writes (`Turns`; one
+ * object with them, since there are as many as connections), and the order of its end. Whoever uses a stream refers to its
+ * channel by its `StreamSource`, and the channel never to that, so that a forgotten one can be collected.
  *
  * States: open -> closing (reads fail, what is armed is drained; writes that were called finish, unless it is
  * destroyed) -> closed (CLOSE, which the core orders behind what is in flight).
@@ -10,16 +11,17 @@ import type { CancelOptions } from './cancel.js';
 import { RitsuError, STREAM, closedError, inUseError } from './errors.js';
 import type { Resident } from './inflight.js';
 import type { Span } from './memory/block.js';
-import { EINTR, Opcode, Operation, UNREF } from './op.js';
+import { EINTR, Opcode, Operation, UNREF, WAIT_ALL, ZERO_COPY } from './op.js';
 import type { Proactor } from './proactor.js';
 import { Intake } from './read/intake.js';
-import type { StreamTarget } from './stream-writer.js';
-import type { WriteCodes } from './transfer.js';
+import type { StreamPlan } from './stream-writer.js';
+import type { Transfer, WriteCodes, WriteResult } from './transfer.js';
 import { Turns } from './turns.js';
-import type { Turn, TurnWatcher } from './turns.js';
+import type { Turn } from './turns.js';
 import { closeOrFail, isBeingClosed } from './unclosed.js';
 import type { Unclosed } from './unclosed.js';
 import { Unflushed } from './unflushed.js';
+import type { WriterTarget } from './write.js';
 
 /** How its bytes are moved: RECEIVE and SEND, or READ and WRITE. */
 export type StreamKind = 'tcp' | 'unix' | 'pipe';
@@ -37,6 +39,8 @@ const POLLOUT = 4;
 const EAGAIN = -11;
 const SHUT_WRITE = 1;
 const ENOTCONN = -107;
+/** Below, a copy is cheaper than being told when the memory is free. */
+const ZERO_COPY_MIN = 16_384;
 
 /** SHUTDOWN, in its turn. */
 class Ending extends Operation<void> {
@@ -55,22 +59,21 @@ class Ending extends Operation<void> {
 
   override succeed(): void {
     super.succeed(undefined);
-    this.#channel.turns.passed(this as unknown as Turn);
+    this.#channel.passed(this as unknown as Turn);
   }
 
   override fail(failure: () => Error): void {
     super.fail(failure);
-    this.#channel.turns.passed(this as unknown as Turn);
+    this.#channel.passed(this as unknown as Turn);
   }
 }
 
-export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
+export class Channel extends Turns implements WriterTarget, Unclosed, Resident {
   readonly proactor: Proactor;
   readonly descriptor: number;
   readonly fd: number;
   readonly kind: StreamKind;
   readonly intake: Intake;
-  #turns: Turns | undefined = undefined;
   // Not every stream's: see `Intake`.
   declare private keepsAlive: boolean;
   declare private pushed: Unflushed | undefined;
@@ -78,11 +81,12 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
   declare private closing: Promise<void> | undefined;
 
   constructor(proactor: Proactor, descriptor: number, fd: number, kind: StreamKind) {
+    super();
     this.proactor = proactor;
     this.descriptor = descriptor;
     this.fd = fd;
     this.kind = kind;
-    this.intake = new Intake(proactor, descriptor, kind === 'pipe' ? Opcode.READ_SELECT : Opcode.RECEIVE_SELECT);
+    this.intake = new Intake(this);
     proactor.residents.add(this);
   }
 
@@ -100,10 +104,8 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
     return this.proactor.backend.name !== 'node';
   }
 
-  /** Made when it is first written: a connection that only listens has none. */
   get turns(): Turns {
-    this.#turns ??= new Turns(this);
-    return this.#turns;
+    return this;
   }
 
   get unflushed(): Unflushed {
@@ -130,7 +132,7 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
   sendNow({ memory, offset, length }: Span, options: CancelOptions): number {
     const { backend } = this.proactor;
     if (this.kind === 'pipe' || 'zeroCopy' in options || backend.sendNow === undefined) return 0;
-    if (refusal(options, 'write', !this.closed && this.proactor.open) !== undefined || !this.turns.claim()) return 0;
+    if (refusal(options, 'write', !this.closed && this.proactor.open) !== undefined || !this.claim()) return 0;
     let sent = 0;
     try {
       sent = backend.sendNow(this.descriptor, memory as ArrayBuffer, offset, length);
@@ -142,7 +144,19 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
   }
 
   forgo(): void {
-    this.turns.redeem();
+    this.redeem();
+  }
+
+  dispatch(transfer: Transfer, plan: StreamPlan, all: boolean): Promise<WriteResult> {
+    const { kind, codes } = this;
+    if (kind !== 'pipe') {
+      if (all) transfer.flags = WAIT_ALL;
+      // The system knows none between Unix sockets.
+      if (plan.zeroCopy === true && kind === 'tcp' && transfer.total >= ZERO_COPY_MIN && transfer.opcode === codes.single) {
+        transfer.expectNotice(ZERO_COPY);
+      }
+    }
+    return transfer.send(plan);
   }
 
   awaitWritable(then: () => void): void {
@@ -162,29 +176,30 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
   shutdown(options?: CancelOptions): Promise<void> {
     const ending = new Ending(this);
     this.admit(ending, options);
-    if (!ending.settled) this.turns.enter(ending as unknown as Turn);
+    if (!ending.settled) this.enter(ending as unknown as Turn);
     return ending.promise;
   }
 
+  /** End the writing side, after the writes that were called. */
   finish(): Promise<void> {
     if (this.closed) return this.close();
     return this.kind === 'pipe' ? this.close() : this.shutdown();
   }
 
   keepAlive(on: boolean): void {
-    if (on !== this.keepsAlive && this.#turns?.isBusy === true) this.proactor.liveness.change(on ? 1 : -1);
+    if (on !== this.keepsAlive && this.isBusy) this.proactor.liveness.change(on ? 1 : -1);
     this.keepsAlive = on;
     this.intake.keepAlive(on);
   }
 
-  busy(on: boolean): void {
+  override busy(on: boolean): void {
     if (this.keepsAlive) this.proactor.liveness.change(on ? 1 : -1);
   }
 
   /** Close it, but leave the descriptor open; what came and nobody read. `stays`: with its proactor. */
   async detach(stays: boolean): Promise<Uint8Array> {
     if (this.closed || (!stays && this.proactor.backend.name === 'node')) throw unmovable(this.closed);
-    if (!this.intake.isIdle || this.#turns?.isIdle === false || this.pushed?.isEmpty === false) throw inUseError('handOver');
+    if (!this.intake.isIdle || !this.isIdle || this.pushed?.isEmpty === false) throw inUseError('handOver');
     const detached = this.intake.detach();
     this.closing = detached.then(() => {});
     isBeingClosed(this);
@@ -206,7 +221,7 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
   destroy(): Promise<void> {
     this.pushed?.withdraw(); // as the rest of what was begun
     const closed = this.close();
-    for (const turn of this.#turns?.all().toReversed() ?? []) this.proactor.cancel(turn, 'closed');
+    for (const turn of this.all().toReversed()) this.proactor.cancel(turn, 'closed');
     return closed;
   }
 
@@ -220,7 +235,7 @@ export class Channel implements StreamTarget, TurnWatcher, Unclosed, Resident {
     isBeingClosed(this);
     this.pushed?.withdraw('a stream');
     this.proactor.residents.delete(this);
-    await Promise.all([this.intake.close(), this.#turns?.idle()]);
+    await Promise.all([this.intake.close(), this.idle()]);
     if (this.poll !== undefined) this.proactor.cancel(this.poll, 'closed');
     await closeOrFail(this.proactor, this.descriptor);
   }

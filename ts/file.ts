@@ -24,9 +24,10 @@ import { SubmitReader } from './read/submit.js';
 import type { SubmitterOptions } from './read/submit.js';
 import { Stat } from './stat.js';
 import type { WriteCodes } from './transfer.js';
+import type { Turns } from './turns.js';
 import { closeWhenCollected } from './unclosed.js';
-import { FileWriter } from './write.js';
-import type { FileTarget, WriterOptions } from './write.js';
+import { FileWriter, turnsFrom } from './write.js';
+import type { WriterOptions, WriterTarget } from './write.js';
 
 /** What `open` accepts. */
 export interface OpenOptions extends CancelOptions {
@@ -110,7 +111,6 @@ export class File implements AsyncDisposable {
   /** Option bits of its reads and writes. */
   readonly #options: number;
   readonly #source: FileSource;
-  readonly #target: FileTarget;
   readonly #handle: FileHandle;
   #closed: Promise<void> | undefined = undefined;
 
@@ -122,19 +122,7 @@ export class File implements AsyncDisposable {
     this.#flags = flags;
     this.#options = offload ? ASYNCHRONOUS : 0;
     this.#source = new FileSource(this, proactor, { descriptor, direct: this.direct, options: this.#options });
-    const handle = new FileHandle(proactor, descriptor, fd, path);
-    this.#handle = handle;
-    this.#target = {
-      host: proactor,
-      codes: CODES,
-      unflushed: handle.unflushed,
-      get closed() {
-        return handle.closed;
-      },
-      follow: (write) => handle.follow(write),
-      admit: (operation, options) => this.#admit(operation, options),
-      begin: (operation) => this.#begin(operation),
-    };
+    this.#handle = new FileHandle(proactor, descriptor, fd, path);
     closeWhenCollected(this, this.#handle);
   }
 
@@ -175,7 +163,7 @@ export class File implements AsyncDisposable {
 
   /** Write to the file; from its beginning, or its end when it was opened to append. */
   writer(options?: WriterOptions): FileWriter {
-    return new FileWriter(this.#target, options);
+    return new FileWriter({ target: this.#targetOf(turnsFrom(options)) });
   }
 
   /** What the system knows of the file; the fields of Node's `fs.Stats`. */
@@ -261,6 +249,27 @@ export class File implements AsyncDisposable {
     const refused = refusal(options, operation.syscall, !this.closed && this.#proactor.open);
     if (refused !== undefined) operation.refuse(() => refused);
     else this.#proactor.watch(operation, options);
+  }
+
+  /** As its writer sees it, which has these turns, and keeps the file alive. */
+  #targetOf(turns: Turns): WriterTarget {
+    const handle = this.#handle;
+    return {
+      host: this.#proactor,
+      codes: CODES,
+      unflushed: handle.unflushed,
+      turns,
+      get closed() {
+        return handle.closed;
+      },
+      admit: (operation, options) => this.#admit(operation, options),
+      begin: (operation) => this.#begin(operation),
+      dispatch: (transfer, plan) => {
+        const sent = transfer.send(plan);
+        if (!transfer.settled) handle.follow(transfer);
+        return traced(sent);
+      },
+    };
   }
 
   /** A write whose turn has come, or the rest of one. It was admitted, so the file is open until it has settled. */

@@ -141,13 +141,13 @@ export class Operation<T> extends Deferred<T> {
   /** The block whose memory the operation owns until its final completion, if it owns one. */
   block: Block | undefined = undefined;
   length = 0;
-  position = -1;
-  /** The opcode's own: a group, a mode, the slot to cancel. */
-  target = 0;
   opcode: number;
 
   // Not every operation's: they stand on the prototype, so that the many that do not need them do not pay for them. For the
   // same reason its methods are `private` by word: one private by name costs each object 8 bytes, at each level of the class.
+  declare position: number;
+  /** The opcode's own: a group, a mode, the slot to cancel. */
+  declare target: number;
   /** Where the bytes of a read go. */
   declare landing: Landing | undefined;
   /** The descriptor bypasses the page cache: registered memory is worth using. */
@@ -286,7 +286,7 @@ export class Operation<T> extends Deferred<T> {
 Object.assign(Operation.prototype, {
   landing: undefined,
   direct: false,
-  offset: 0, flags: 0, extra: 0, options: 0,
+  position: -1, target: 0, offset: 0, flags: 0, extra: 0, options: 0,
   argument: undefined,
   path: undefined,
   cancelCause: undefined,

@@ -4,13 +4,10 @@
  */
 import { argumentValueError, checkBoolean, checkOptions } from './errors.js';
 import type { Writable } from './memory/parcel.js';
-import { WAIT_ALL, ZERO_COPY } from './op.js';
 import { planOf } from './read/read.js';
 import type { Plan } from './read/read.js';
-import type { Transfer } from './transfer.js';
-import type { Turns } from './turns.js';
 import { Writer } from './write.js';
-import type { WriteOptions, WriteResult, WriterTarget } from './write.js';
+import type { WriteOptions, WriteResult, WriterResource } from './write.js';
 
 /** How a stream is written. */
 export interface StreamWriterOptions {
@@ -24,33 +21,22 @@ export interface StreamWriterOptions {
 /** How one write of a stream is done. */
 export interface StreamWriteOptions extends WriteOptions, StreamWriterOptions {}
 
-/** What a stream's writer needs of it. */
-export interface StreamTarget extends WriterTarget {
-  readonly kind: 'tcp' | 'unix' | 'pipe';
-  readonly turns: Turns;
-  /** End the writing side, after the writes that were called. */
-  finish(): Promise<void>;
-}
-
-/** Below, a copy is cheaper than being told when the memory is free. */
-const ZERO_COPY_MIN = 16_384;
-
-interface StreamPlan extends Plan {
-  readonly zeroCopy: true;
+/** The plan of a write to a stream. */
+export interface StreamPlan extends Plan {
+  readonly zeroCopy?: true;
 }
 
 /** Writes to a stream. Made by `writer()` of the stream; all writers of one take turns. */
 export class StreamWriter extends Writer {
-  readonly #target: StreamTarget;
-  readonly #zeroCopy: boolean;
-  #finished: Promise<void> | undefined = undefined;
+  // Of most writers neither: on the prototype, as with `Operation`.
+  declare private zeroCopy: boolean;
+  declare private finished: Promise<void> | undefined;
 
   /** @internal Used by resources: `stream.writer()`. */
-  constructor(target: StreamTarget, options: StreamWriterOptions = {}) {
+  constructor(stream: WriterResource, options: StreamWriterOptions = {}) {
     checkOptions(options);
-    super(target, target.turns);
-    this.#target = target;
-    this.#zeroCopy = checkBoolean('options.zeroCopy', options.zeroCopy) ?? false;
+    super(stream);
+    if (checkBoolean('options.zeroCopy', options.zeroCopy) === true) this.zeroCopy = true;
   }
 
   /**
@@ -68,35 +54,19 @@ export class StreamWriter extends Writer {
 
   /** Write all that was pushed, then say that no more will come. A pipe is closed, a socket can still be read. */
   override end(): Promise<void> {
-    this.#finished ??= this.#finish();
-    return this.#finished;
+    this.finished ??= super.end();
+    return this.finished;
   }
 
   /** @internal */
-  protected override plan(options: StreamWriteOptions | undefined): StreamPlan | Plan {
+  protected override plan(options: StreamWriteOptions | undefined): StreamPlan {
     const plan = planOf(options);
     if (plan.position !== undefined) {
       throw argumentValueError('options.position', 'must not be given: a stream has no positions', plan.position);
     }
-    const zeroCopy = (options === undefined ? undefined : checkBoolean('options.zeroCopy', options.zeroCopy)) ?? this.#zeroCopy;
+    const zeroCopy = (options === undefined ? undefined : checkBoolean('options.zeroCopy', options.zeroCopy)) ?? this.zeroCopy;
     return zeroCopy ? { ...plan, zeroCopy } : plan;
   }
-
-  /** @internal */
-  protected override send(transfer: Transfer, plan: Plan, all: boolean): Promise<WriteResult> {
-    const { kind, codes } = this.#target;
-    if (kind !== 'pipe') {
-      if (all) transfer.flags = WAIT_ALL;
-      // The system knows none between Unix sockets.
-      if ('zeroCopy' in plan && kind === 'tcp' && transfer.total >= ZERO_COPY_MIN && transfer.opcode === codes.single) {
-        transfer.expectNotice(ZERO_COPY);
-      }
-    }
-    return transfer.send(plan);
-  }
-
-  async #finish(): Promise<void> {
-    await super.end();
-    await this.#target.finish();
-  }
 }
+
+Object.assign(StreamWriter.prototype, { zeroCopy: false, finished: undefined });

@@ -2,8 +2,8 @@
  * A live stream: a socket or a pipe, read in any of the three styles, written, half-closed and closed. The parent of
  * `TcpStream`, `UnixStream` and `Pipe`.
  *
- * Nothing that is in flight refers to a `Stream`: one that the program forgot can be collected, and is closed then.
- * What has to live on is its `Channel` (`ts/channel.ts`).
+ * A stream that the program forgot, with all its readers and writers, is closed when it is collected: those refer to its
+ * `StreamSource`, and nothing that is in flight does but reads that wait. What has to live on is its `Channel` (`ts/channel.ts`).
  */
 import { checkCancelOptions } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
@@ -33,34 +33,32 @@ export type { StreamKind } from './channel.js';
  * without having been closed is closed, with a warning.
  */
 export class Stream implements AsyncDisposable {
-  readonly #channel: Channel;
-  readonly #source: StreamSource;
+  readonly #source: StreamSource<Channel>;
 
   /** @internal Used by `connect`, `accept` and `pipe`, which give it a descriptor that is then its own. */
   constructor(proactor: Proactor, descriptor: number, fd: number, kind: StreamKind) {
-    this.#channel = new Channel(proactor, descriptor, fd, kind);
-    this.#source = new StreamSource(this, this.#channel);
-    closeWhenCollected(this, this.#channel);
+    this.#source = new StreamSource(new Channel(proactor, descriptor, fd, kind));
+    closeWhenCollected(this.#source, this.#source.channel);
   }
 
   /** @internal */
   protected get proactor(): Proactor {
-    return this.#channel.proactor;
+    return this.#source.channel.proactor;
   }
 
   /** @internal */
   protected get descriptor(): number {
-    return this.#channel.descriptor;
+    return this.#source.channel.descriptor;
   }
 
   /** The system's number of the stream; -1 once closed. The stream owns it: do not close it. */
   get fd(): number {
-    return this.closed ? -1 : this.#channel.fd;
+    return this.closed ? -1 : this.#source.channel.fd;
   }
 
   /** Whether it is closed, or being closed. */
   get closed(): boolean {
-    return this.#channel.closed;
+    return this.#source.channel.closed;
   }
 
   /** Style 1: the kernel picks the buffer when bytes come, you borrow it. */
@@ -80,55 +78,55 @@ export class Stream implements AsyncDisposable {
 
   /** Write to the stream. Writes of all its writers follow each other in the order of their calls. */
   writer(options?: StreamWriterOptions): StreamWriter {
-    return new StreamWriter(this.#channel, options);
+    return new StreamWriter(this.#source, options);
   }
 
   /** No more bytes from us, after the writes that were called; the peer's reads end, ours go on. */
   async shutdown(options?: CancelOptions): Promise<void> {
-    await this.#channel.shutdown(checkCancelOptions(options));
+    await this.#source.channel.shutdown(checkCancelOptions(options));
   }
 
   /** Send what is in a file, block by block, without JavaScript touching it; how many bytes were sent. */
   sendFile(file: File, options?: SendFileOptions): Promise<number> {
-    return sendFile(file, this.writer(), this.#channel.proactor.timers, options);
+    return sendFile(file, this.writer(), this.#source.channel.proactor.timers, options);
   }
 
   /** Writes that were called finish, reads that wait fail with `ERR_RITSU_CLOSED`. Again gives the same promise. */
   close(): Promise<void> {
-    return this.#channel.close();
+    return this.#source.channel.close();
   }
 
   /** `close`, and the writes are cancelled, too. */
   destroy(): Promise<void> {
-    return this.#channel.destroy();
+    return this.#source.channel.destroy();
   }
 
   /** Reads and writes in flight keep the process alive (the default). */
   ref(): this {
-    this.#channel.keepAlive(true);
+    this.#source.channel.keepAlive(true);
     return this;
   }
 
   /** They do not. */
   unref(): this {
-    this.#channel.keepAlive(false);
+    this.#source.channel.keepAlive(false);
     return this;
   }
 
   /** @internal Used by `handOver`: give the descriptor up, with what came and nobody read. `stays`: it remains with its proactor. */
   async detach({ stays = false } = {}): Promise<{ readonly proactor: Proactor; readonly descriptor: number; readonly rest: Uint8Array }> {
-    const { proactor, descriptor } = this.#channel;
-    return { proactor, descriptor, rest: await this.#channel.detach(stays) };
+    const { proactor, descriptor } = this.#source.channel;
+    return { proactor, descriptor, rest: await this.#source.channel.detach(stays) };
   }
 
   /** @internal Hand what was begun to the system, instead of at the end of the turn. Used by adapters. */
   flush(): void {
-    if (this.#channel.proactor.open) this.#channel.proactor.backend.flush();
+    if (this.#source.channel.proactor.open) this.#source.channel.proactor.backend.flush();
   }
 
   /** @internal Used by `takeOver`: bytes that come before those of the descriptor. */
   prepend(bytes: Uint8Array): void {
-    this.#channel.intake.prepend(bytes);
+    this.#source.channel.intake.prepend(bytes);
   }
 
   /** `close()`. */

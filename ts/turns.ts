@@ -13,62 +13,56 @@ export interface Turn extends Operation<never> {
   begin(): void;
 }
 
-/** Who wants to know whether one has its turn. */
-export interface TurnWatcher {
-  busy(on: boolean): void;
-}
+/** `advancing`: the next is just being begun. `claimed`: the turn is that of one which is still to be made. */
+type Stage = 'idle' | 'claimed' | 'advancing' | 'busy';
 
 /** Operations of one resource that follow each other: the next begins when the one before has ended. */
 export class Turns {
+  // Rarely set: on the prototype, as with `Operation`. On most connections none ever waits.
   /** Where the next one begins; `CURRENT` where the system knows. */
-  position = CURRENT;
-  /** Made when the first has to wait: on most connections none ever does. */
-  #waiting: Fifo<Turn> | undefined = undefined;
+  declare position: number;
+  declare private line: Fifo<Turn> | undefined;
+  declare private onIdle: (() => void)[] | undefined;
   #current: Turn | undefined = undefined;
-  #advancing = false;
-  #claimed = false;
+  #stage: Stage = 'idle';
   #isBusy = false;
-  readonly #watcher: TurnWatcher | undefined;
-  #onIdle: (() => void)[] | undefined = undefined;
 
-  constructor(watcher?: TurnWatcher) {
-    this.#watcher = watcher;
-  }
+  /** Called when one gets its turn while none had it, and when none has it any more. */
+  busy(_on: boolean): void {}
 
   enter(turn: Turn): void {
     if (this.isIdle) this.advance(turn);
-    else (this.#waiting ??= new Fifo()).push(turn);
+    else (this.line ??= new Fifo()).push(turn);
   }
 
   /** Take the turn for an operation that is still to be made; false where another one has it. */
   claim(): boolean {
     if (!this.isIdle) return false;
-    this.#claimed = true;
+    this.#stage = 'claimed';
     return true;
   }
 
   /** What was claimed is this operation's turn. Without one, or if it has settled, it is that of the next. */
   redeem(turn?: Turn): void {
-    this.#claimed = false;
-    this.advance(turn ?? this.#waiting?.shift());
+    this.advance(turn ?? this.line?.shift());
   }
 
   /** The operation has settled. */
   passed(turn: Turn): void {
     if (turn !== this.#current) return; // it waited: dropped when its turn comes
     this.#current = undefined;
-    if (!this.#advancing) this.advance(this.#waiting?.shift()); // else it was refused at once: the loop below goes on
+    if (this.#stage !== 'advancing') this.advance(this.line?.shift()); // else it was refused at once: the loop below goes on
   }
 
   /** Resolves when none is in flight or waits. */
   idle(): Promise<void> {
-    if (this.#current === undefined && !this.#claimed) return Promise.resolve();
-    return new Promise((resolve) => (this.#onIdle ??= []).push(resolve));
+    if (this.#current === undefined && this.#stage !== 'claimed') return Promise.resolve();
+    return new Promise((resolve) => (this.onIdle ??= []).push(resolve));
   }
 
   /** None is in flight, begins right now, or is to be made. */
   get isIdle(): boolean {
-    return this.#current === undefined && !this.#advancing && !this.#claimed;
+    return this.#stage === 'idle';
   }
 
   /** One has its turn. */
@@ -78,34 +72,36 @@ export class Turns {
 
   /** Whether any waits. */
   get isLined(): boolean {
-    return this.#waiting !== undefined && this.#waiting.length > 0;
+    return this.line !== undefined && this.line.length > 0;
   }
 
   /** Those that wait, in order. */
   waiting(): Iterable<Turn> {
-    return this.#waiting ?? [];
+    return this.line ?? [];
   }
 
   /** Those in flight and waiting. */
   all(): Turn[] {
-    return this.#current === undefined ? [] : [this.#current, ...(this.#waiting ?? [])];
+    return this.#current === undefined ? [] : [this.#current, ...(this.line ?? [])];
   }
 
   /** Begin this one; if that ends at once, those that wait. */
   private advance(first: Turn | undefined): void {
-    this.#advancing = true;
-    for (let next = first; next !== undefined; next = this.#waiting?.shift()) {
+    this.#stage = 'advancing';
+    for (let next = first; next !== undefined; next = this.line?.shift()) {
       if (next.settled) continue;
       this.#current = next;
       next.begin();
       if (this.#current !== undefined) break;
     }
-    this.#advancing = false;
     const isBusy = this.#current !== undefined;
+    this.#stage = isBusy ? 'busy' : 'idle';
     if (isBusy !== this.#isBusy) {
       this.#isBusy = isBusy;
-      this.#watcher?.busy(isBusy);
+      this.busy(isBusy);
     }
-    if (this.#current === undefined && this.#onIdle !== undefined) for (const resolve of this.#onIdle.splice(0)) resolve();
+    if (!isBusy && this.onIdle !== undefined) for (const resolve of this.onIdle.splice(0)) resolve();
   }
 }
+
+Object.assign(Turns.prototype, { position: CURRENT, line: undefined, onIdle: undefined });

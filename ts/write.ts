@@ -5,7 +5,6 @@
  * written are the bytes of that moment. Writes without a position follow each other; a write at a position does not wait.
  */
 import type { CancelOptions } from './cancel.js';
-import { traced } from './deferred.js';
 import { checkInteger, checkOptions, closedError } from './errors.js';
 import { Parcel } from './memory/parcel.js';
 import type { Writable } from './memory/parcel.js';
@@ -49,20 +48,29 @@ export interface WriterTarget extends WriteTarget {
   /** It is closed, or being closed. */
   readonly closed: boolean;
   readonly unflushed: Unflushed;
+  /** The order of the writes without a position. */
+  readonly turns: Turns;
+  /** Begin the write; `all`: it is to go on until all of it is written. */
+  dispatch(transfer: Transfer, plan: Plan, all: boolean): Promise<WriteResult>;
+  /** All of it is written, and no more will come. */
+  finish?(): Promise<void>;
+}
+
+/** What a writer keeps alive, so that it is not closed as forgotten. */
+export interface WriterResource {
+  readonly target: WriterTarget;
 }
 
 /** What writers of files and of streams have in common. */
 export abstract class Writer implements AsyncWrite {
-  readonly #target: WriterTarget;
-  readonly #turns: Turns;
+  readonly #resource: WriterResource;
   /** What was pushed since the last flush; of most writers never anything. */
   #pushed: Parcel[] | undefined = undefined;
-  #ended = false;
+  declare private ended: boolean;
 
   /** @internal */
-  constructor(target: WriterTarget, turns: Turns) {
-    this.#target = target;
-    this.#turns = turns;
+  constructor(resource: WriterResource) {
+    this.#resource = resource;
   }
 
   /**
@@ -70,34 +78,37 @@ export abstract class Writer implements AsyncWrite {
    * const { bytesWritten, rest } = await file.writer().write('hello\n');
    */
   write(data: Writable, options?: WriteOptions): Promise<WriteResult> {
-    return this.#writeOne(data, options, false);
+    return this.writeOne(data, options, false);
   }
 
   writeAll(data: Writable, options?: WriteOptions): Promise<WriteResult> {
-    return this.#writeOne(data, options, true);
+    return this.writeOne(data, options, true);
   }
 
   /** Throws when the data cannot be written; nothing is pushed then. */
   push(data: Writable): this {
-    if (this.#ended || this.#target.closed) throw closedError('write');
+    const { target } = this.#resource;
+    if (this.ended || target.closed) throw closedError('write');
     const last = this.#pushed?.at(-1);
     if (last === undefined || !last.append(data)) {
-      const parcel = Parcel.take(this.#target.host, data);
-      if (this.#pushed === undefined) this.#target.unflushed.add((this.#pushed = []));
+      const parcel = Parcel.take(target.host, data);
+      if (this.#pushed === undefined) target.unflushed.add((this.#pushed = []));
       this.#pushed.push(parcel);
     }
     return this;
   }
 
   flush(options?: WriteOptions): Promise<WriteResult> {
-    return this.#flush(options, false);
+    return this.flushAs(options, false);
   }
 
   async end(): Promise<void> {
-    const flushed = this.#pushed !== undefined ? this.#flush(undefined, true) : undefined;
-    this.#ended = true;
+    const flushed = this.#pushed !== undefined ? this.flushAs(undefined, true) : undefined;
+    this.ended = true;
     await flushed;
-    await this.#turns.idle();
+    const { target } = this.#resource;
+    await target.turns.idle();
+    await target.finish?.();
   }
 
   /** `end()`. */
@@ -105,76 +116,55 @@ export abstract class Writer implements AsyncWrite {
     return this.end();
   }
 
-  /** @internal */
-  protected get isEnded(): boolean {
-    return this.#ended;
-  }
-
   /** @internal Check the options, once. */
   protected plan(options: WriteOptions | undefined): Plan {
     return planOf(options);
   }
 
-  /** @internal Begin the write. */
-  protected send(transfer: Transfer, plan: Plan, _all: boolean): Promise<WriteResult> {
-    return transfer.send(plan);
-  }
-
-  #writeOne(data: Writable, options: WriteOptions | undefined, all: boolean): Promise<WriteResult> {
+  private writeOne(data: Writable, options: WriteOptions | undefined, all: boolean): Promise<WriteResult> {
     try {
-      if (this.#ended) throw closedError('write');
+      if (this.ended) throw closedError('write');
       const plan = this.plan(options);
-      return this.#begin([Parcel.take(this.#target.host, data, this.#target, plan)], plan, all);
+      const { target } = this.#resource;
+      return begin(target, [Parcel.take(target.host, data, target, plan)], plan, all);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  #flush(options: WriteOptions | undefined, all: boolean): Promise<WriteResult> {
+  private flushAs(options: WriteOptions | undefined, all: boolean): Promise<WriteResult> {
     try {
-      if (this.#ended) throw closedError('writev');
+      if (this.ended) throw closedError('writev');
       const plan = this.plan(options);
+      const { target } = this.#resource;
       const parcels = this.#pushed ?? [];
-      if (this.#pushed !== undefined) this.#target.unflushed.delete(this.#pushed);
+      if (this.#pushed !== undefined) target.unflushed.delete(this.#pushed);
       this.#pushed = undefined;
-      return this.#begin(parcels, plan, all);
+      return begin(target, parcels, plan, all);
     } catch (error) {
       return Promise.reject(error);
     }
-  }
-
-  #begin(parcels: readonly Parcel[], plan: Plan, all: boolean): Promise<WriteResult> {
-    const { position } = plan;
-    const transfer = new Transfer(this.#target, parcels, all, position === undefined ? this.#turns : undefined);
-    if (position !== undefined) transfer.position = position;
-    return this.send(transfer, plan, all);
   }
 }
 
-/** What a file's writer needs of it. */
-export interface FileTarget extends WriterTarget {
-  /** The file is to stay open until this write has settled. */
-  follow(write: Transfer): void;
+// On the prototype, as with `Operation`: there are as many as connections.
+Object.assign(Writer.prototype, { ended: false });
+
+function begin(target: WriterTarget, parcels: readonly Parcel[], plan: Plan, all: boolean): Promise<WriteResult> {
+  const { position } = plan;
+  const transfer = new Transfer(target, parcels, all, position === undefined ? target.turns : undefined);
+  if (position !== undefined) transfer.position = position;
+  return target.dispatch(transfer, plan, all);
+}
+
+/** The turns of a file's writer: each has its own. */
+export function turnsFrom(options: WriterOptions = {}): Turns {
+  checkOptions(options);
+  const turns = new Turns();
+  const { start } = options;
+  if (start !== undefined) turns.position = checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER);
+  return turns;
 }
 
 /** Writes to a file. Made by `writer()` of the file. */
-export class FileWriter extends Writer {
-  readonly #target: FileTarget;
-
-  /** @internal Used by resources: `file.writer()`. */
-  constructor(target: FileTarget, options: WriterOptions = {}) {
-    checkOptions(options);
-    const turns = new Turns();
-    const { start } = options;
-    if (start !== undefined) turns.position = checkInteger('start', start, 0, Number.MAX_SAFE_INTEGER);
-    super(target, turns);
-    this.#target = target;
-  }
-
-  /** @internal */
-  protected override send(transfer: Transfer, plan: Plan): Promise<WriteResult> {
-    const sent = transfer.send(plan);
-    if (!transfer.settled) this.#target.follow(transfer);
-    return traced(sent);
-  }
-}
+export class FileWriter extends Writer {}

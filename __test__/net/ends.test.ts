@@ -5,12 +5,13 @@
  * stays open, or one that is closed while somebody still reads.
  */
 import { once } from 'node:events';
-import { bind, listen } from 'ritsu';
-import type { AsyncRead } from 'ritsu';
+import { writeFileSync } from 'node:fs';
+import { bind, connect, listen, open } from 'ritsu';
+import type { AsyncRead, TcpStream } from 'ritsu';
 import { BACKENDS, onEach, onEachAlone } from '../support/backends.ts';
 import { endedWith, reported, runProgram } from '../support/child.ts';
 import { collectUntil } from '../support/collect.ts';
-import { randomBytes } from '../support/files.ts';
+import { freshPath, randomBytes } from '../support/files.ts';
 import { closeAll, disposed, eventually, nodeConnect, tcpPair } from '../support/net.ts';
 import { sameBytes } from '../support/same.ts';
 import test from 'ava';
@@ -55,6 +56,9 @@ onEach('a slow consumer loses nothing, and does not make the sender’s bytes ou
   sameBytes(t, Buffer.concat(parts), data);
 });
 
+/** More than the buffers of a connection take, so that its sender waits. */
+const LARGE = 16 << 20;
+
 async function forget(make: () => Promise<unknown>): Promise<void> {
   await make();
 }
@@ -97,6 +101,39 @@ onEachAlone('what somebody still reads from, or waits for, is not', {}, async (t
   await accepting;
   socket.destroy();
   await client.close();
+});
+
+// Seen red: a `StreamWriter` referred to the channel instead of the source, and a write of `sendFile` was refused with ERR_RITSU_CLOSED.
+onEachAlone('what somebody still writes to, or sends a file to, is not', {}, async (t, proactor) => {
+  const listener = await listen({ port: 0, host: '127.0.0.1', proactor });
+  const { port } = listener.address();
+  const accepted: TcpStream[] = [];
+  const makeStream = async (): Promise<TcpStream> => {
+    const [stream, peer] = await Promise.all([connect({ port, host: '127.0.0.1', proactor }), listener.accept()]);
+    accepted.push(peer);
+    return stream;
+  };
+  const written = await makeStream().then((stream) => stream.writer());
+  const path = freshPath('sent');
+  writeFileSync(path, randomBytes(LARGE));
+  const file = await open(path, { proactor });
+  const sending = makeStream().then((stream) => stream.sendFile(file));
+  sending.catch(() => {}); // told below
+  await eventually(t, 'the sending has begun', () => accepted.length === 2);
+  await collectUntil(() => proactor.stats().descriptorsOpen < 6, 20);
+  t.is(proactor.stats().descriptorsOpen, 6);
+  await written.writeAll('still there');
+  const bytes = await accepted[0]!.allocator().read();
+  t.is(bytes?.data.toString(), 'still there');
+  bytes?.release();
+  let received = 0;
+  for await (const chunk of accepted[1]!.allocator()) {
+    received += chunk.length;
+    if (received === LARGE) break;
+  }
+  t.is(await sending, LARGE);
+  await closeAll(...accepted, listener);
+  await file.close();
 });
 
 const knowsNet = process.allowedNodeEnvironmentFlags.has('--allow-net');

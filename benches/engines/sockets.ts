@@ -57,8 +57,8 @@ const TICKS_PER_SECOND = 100;
 const STRACE_FEW = { milliseconds: 200, warmUpMilliseconds: 0 } as const;
 const STRACE_MANY = { milliseconds: 800, warmUpMilliseconds: 0 } as const;
 
-/** Open files that a process may have besides its connections. */
-const OTHER_FILES = 600;
+/** Open files that a process may have besides the connections that count: idle ones that were made before, and some of its own. */
+const OTHER_FILES = 2_600;
 
 /** Connections that the limit of open files allows, as far as it can be raised. */
 export function mostConnections(): number {

@@ -83,7 +83,7 @@ export class Bytes {
 
   /** Exactly the bytes read, as a Buffer; length 0 once released. (Over shared memory, where that is what you gave to be filled.) */
   get data(): Buffer<ArrayBuffer> {
-    return this.#data ?? this.#show();
+    return this.#data ?? Bytes.#show(this);
   }
 
   /** How many bytes were read; 0 once released. */
@@ -111,7 +111,7 @@ export class Bytes {
   release(): void {
     if (this.released) return;
     const wasShown = this.#data !== undefined;
-    const memory = this.#end();
+    const memory = Bytes.#end(this);
     const block = this.#block;
     if (block === undefined || memory === undefined) return;
     const moved = !wasShown ? memory : block.fence ? tryMove(memory) : isDetached(memory) ? undefined : memory;
@@ -130,7 +130,7 @@ export class Bytes {
   take(): Buffer<ArrayBuffer> {
     if (this.released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
     if (this.copiedInto !== undefined) {
-      this.#end();
+      Bytes.#end(this);
       return this.copiedInto;
     }
     const block = this.#block;
@@ -138,7 +138,7 @@ export class Bytes {
       throw new RitsuError('ERR_RITSU_NOT_OWNED', 'pool memory cannot be taken; copy() keeps the bytes');
     }
     const { data } = this;
-    const memory = this.#end()!;
+    const memory = Bytes.#end(this)!;
     if (data.length === memory.byteLength) return data; // whole already
     return isDetached(memory) ? EMPTY : viewOf(memory, 0, memory.byteLength);
   }
@@ -168,37 +168,40 @@ export class Bytes {
     if ((wasShown || !block.fence) && isDetached(memory)) {
       throw new RitsuError('ERR_RITSU_BUFFER_DETACHED', 'the memory of these bytes was moved away');
     }
-    this.#end();
+    Bytes.#end(this);
     block.memory = wasShown && block.fence ? move(memory) : memory;
     block.inFlight = true;
     return { block, offset, length };
   }
 
-  #show(): Buffer<ArrayBuffer> {
-    const block = this.#block;
-    if (block === undefined) return (this.#data = this.#showCopied());
-    const memory = this.#memory!;
-    const isReusable = !block.fence && this.#length === memory.byteLength;
-    const data = isReusable ? (block.whole ??= viewIn(block, memory, 0, this.#length)) : viewIn(block, memory, this.#offset, this.#length);
-    this.#data = data;
+  // Static: a private method would cost each object 8 bytes.
+
+  static #show(bytes: Bytes): Buffer<ArrayBuffer> {
+    const block = bytes.#block;
+    if (block === undefined) return (bytes.#data = Bytes.#showCopied(bytes));
+    const memory = bytes.#memory!;
+    const length = bytes.#length;
+    const isReusable = !block.fence && length === memory.byteLength;
+    const data = isReusable ? (block.whole ??= viewIn(block, memory, 0, length)) : viewIn(block, memory, bytes.#offset, length);
+    bytes.#data = data;
     return data;
   }
 
-  #showCopied(): Buffer<ArrayBuffer> {
-    if (this.copiedInto === undefined) return EMPTY;
+  static #showCopied(bytes: Bytes): Buffer<ArrayBuffer> {
+    if (bytes.copiedInto === undefined) return EMPTY;
     try {
-      return viewOf(this.copiedInto.buffer, this.#offset, this.#length);
+      return viewOf(bytes.copiedInto.buffer, bytes.#offset, bytes.#length);
     } catch {
       return EMPTY; // the caller's memory shrank or went away since
     }
   }
 
-  #end(): ArrayBuffer | undefined {
-    const memory = this.#memory;
-    this.#stage = RELEASED;
-    this.#memory = undefined;
-    this.#data = EMPTY;
-    this.onReleased?.();
+  static #end(bytes: Bytes): ArrayBuffer | undefined {
+    const memory = bytes.#memory;
+    bytes.#stage = RELEASED;
+    bytes.#memory = undefined;
+    bytes.#data = EMPTY;
+    bytes.onReleased?.();
     return memory;
   }
 }

@@ -14,7 +14,7 @@ const LINGER_MAX_SECONDS = 32_767;
 
 /** A TCP connection: a `Stream` with addresses and options. Made by `connect` and by a `TcpListener`. */
 export class TcpStream extends Stream {
-  // Most connections are never asked: they stand on the prototype until one is.
+  // Most connections are never asked: they stand on the prototype until one is; and methods `private` by word, as with `Operation`.
   declare private remote: InternetAddress | undefined;
   declare private local: InternetAddress | undefined;
 
@@ -25,37 +25,37 @@ export class TcpStream extends Stream {
 
   /** The peer's address; undefined when it is not connected any more and was never asked. */
   get remoteAddress(): string | undefined {
-    return this.#remoteEnd()?.address;
+    return this.remoteEnd()?.address;
   }
 
   /** The peer's port. */
   get remotePort(): number | undefined {
-    return this.#remoteEnd()?.port;
+    return this.remoteEnd()?.port;
   }
 
   /** The family of the peer's address. */
   get remoteFamily(): 'IPv4' | 'IPv6' | undefined {
-    return this.#remoteEnd()?.family;
+    return this.remoteEnd()?.family;
   }
 
   /** Our address; undefined when it is not connected any more and was never asked. */
   get localAddress(): string | undefined {
-    return this.#localEnd()?.address;
+    return this.localEnd()?.address;
   }
 
   /** Our port. */
   get localPort(): number | undefined {
-    return this.#localEnd()?.port;
+    return this.localEnd()?.port;
   }
 
   /** The family of our address. */
   get localFamily(): 'IPv4' | 'IPv6' | undefined {
-    return this.#localEnd()?.family;
+    return this.localEnd()?.family;
   }
 
   /** Our end, as Node's `socket.address()` gives it. */
   address(): InternetAddress | undefined {
-    return this.#localEnd();
+    return this.localEnd();
   }
 
   /**
@@ -64,7 +64,7 @@ export class TcpStream extends Stream {
    * stream.setNoDelay();
    */
   setNoDelay(on = true): this {
-    setOption(this.#target, SocketOption.NO_DELAY, on ? 1 : 0, 'setsockopt');
+    setOption(this.target, SocketOption.NO_DELAY, on ? 1 : 0, 'setsockopt');
     return this;
   }
 
@@ -76,8 +76,8 @@ export class TcpStream extends Stream {
    */
   setKeepAlive(on = false, initialDelay = 0): this {
     const seconds = Math.floor(checkInteger('initialDelay', initialDelay, 0, 2 ** 31 - 1) / 1000);
-    setOption(this.#target, SocketOption.KEEP_ALIVE, on ? 1 : 0, 'setsockopt');
-    if (on && seconds > 0) setOption(this.#target, SocketOption.KEEP_ALIVE_DELAY, seconds, 'setsockopt');
+    setOption(this.target, SocketOption.KEEP_ALIVE, on ? 1 : 0, 'setsockopt');
+    if (on && seconds > 0) setOption(this.target, SocketOption.KEEP_ALIVE_DELAY, seconds, 'setsockopt');
     return this;
   }
 
@@ -89,29 +89,29 @@ export class TcpStream extends Stream {
    */
   setLinger(seconds: number | false): this {
     const value = seconds === false ? LINGER_OFF : checkInteger('seconds', seconds, 0, LINGER_MAX_SECONDS);
-    setOption(this.#target, SocketOption.LINGER, value, 'setsockopt');
+    setOption(this.target, SocketOption.LINGER, value, 'setsockopt');
     return this;
   }
 
   /** Bytes of the system's receive buffer. */
   getRecvBufferSize(): number {
-    return getOption(this.#target, SocketOption.RECEIVE_BUFFER, 'getsockopt');
+    return getOption(this.target, SocketOption.RECEIVE_BUFFER, 'getsockopt');
   }
 
   /** Bytes of the system's send buffer. */
   getSendBufferSize(): number {
-    return getOption(this.#target, SocketOption.SEND_BUFFER, 'getsockopt');
+    return getOption(this.target, SocketOption.SEND_BUFFER, 'getsockopt');
   }
 
   /** Ask for another size of the receive buffer. Linux gives twice as much, within `net.core.rmem_max`. */
   setRecvBufferSize(size: number): this {
-    setBufferSize(this.#target, SocketOption.RECEIVE_BUFFER, size, 'setsockopt');
+    setBufferSize(this.target, SocketOption.RECEIVE_BUFFER, size, 'setsockopt');
     return this;
   }
 
   /** Ask for another size of the send buffer. Linux gives twice as much, within `net.core.wmem_max`. */
   setSendBufferSize(size: number): this {
-    setBufferSize(this.#target, SocketOption.SEND_BUFFER, size, 'setsockopt');
+    setBufferSize(this.target, SocketOption.SEND_BUFFER, size, 'setsockopt');
     return this;
   }
 
@@ -137,22 +137,22 @@ export class TcpStream extends Stream {
     return this;
   }
 
-  get #target(): OptionTarget {
+  private get target(): OptionTarget {
     return { backend: this.proactor.backend, descriptor: this.descriptor, closed: this.closed };
   }
 
-  #remoteEnd(): InternetAddress | undefined {
-    this.remote ??= this.#end(true);
+  private remoteEnd(): InternetAddress | undefined {
+    this.remote ??= this.addressOf(true);
     return this.remote;
   }
 
-  #localEnd(): InternetAddress | undefined {
-    this.local ??= this.#end(false);
+  private localEnd(): InternetAddress | undefined {
+    this.local ??= this.addressOf(false);
     return this.local;
   }
 
-  #end(peer: boolean): InternetAddress | undefined {
-    const bytes = addressOf(this.#target, peer);
+  private addressOf(peer: boolean): InternetAddress | undefined {
+    const bytes = addressOf(this.target, peer);
     return bytes === undefined ? undefined : decodeInternet(bytes);
   }
 }

@@ -50,31 +50,35 @@ export interface AllocatorOptions {
   readonly raceSafe?: boolean | undefined;
 }
 
+/** Reads that iteration of a file keeps in flight, where not told otherwise. */
+const READ_AHEAD = 2;
+
 /** Style 1: the kernel picks the buffer, you borrow it. Made by `allocator()` of a file, stream or socket. */
 export class AllocatorReader implements AsyncRead {
   readonly #source: ReadSource;
-  readonly #allocator: BufferPool | Allocator;
   readonly #landing: Landing;
-  readonly #readAhead: number;
   /** Reads that iteration has in flight before the consumer asks. */
   #ahead: Deferred<Bytes | null>[] | undefined = undefined;
+  // Not every reader's: on the prototype, and methods `private` by word, as with `Operation`. Very many connections may wait.
+  /** An allocator of the program's own, or a pool that is not the proactor's. */
+  declare private given: BufferPool | Allocator | undefined;
+  declare private readAhead: number;
   /** Who answers reads without a position, where they may lose a race. */
-  readonly #raceSafe: RaceSafeReads | undefined;
-  #closed = false;
+  declare private raceSafe: RaceSafeReads | undefined;
+  declare private closed: boolean;
 
   /** @internal Used by resources: `file.allocator()`. */
   constructor(source: ReadSource, options: AllocatorOptions = {}) {
     checkOptions(options);
-    const { pool } = source.host;
-    const allocator = options.allocator ?? pool;
-    const { blockSize } = options;
+    const { blockSize, allocator } = options;
     const size = blockSize === undefined ? undefined : checkInteger('blockSize', blockSize, 1, LENGTH_MAX);
     const raceSafe = checkBoolean('raceSafe', options.raceSafe);
+    const readAhead = checkInteger('readAhead', options.readAhead ?? READ_AHEAD, 0, 64);
     this.#source = source;
-    this.#allocator = allocator;
-    this.#readAhead = checkInteger('readAhead', options.readAhead ?? 2, 0, 64);
-    this.#landing = landingOf(source, allocator, size);
-    this.#raceSafe = raceSafe === true ? new RaceSafeReads(source, this.#landing) : undefined;
+    this.#landing = landingOf(source, allocator ?? source.host.pool, size);
+    if (allocator !== undefined && allocator !== null) this.given = allocator;
+    if (readAhead !== READ_AHEAD) this.readAhead = readAhead;
+    if (raceSafe === true) this.raceSafe = new RaceSafeReads(source, this.#landing);
   }
 
   /** Which one it is. */
@@ -94,8 +98,8 @@ export class AllocatorReader implements AsyncRead {
    */
   read(options?: ReadOptions): Promise<Bytes | null> {
     try {
-      const plan = this.#plan(options);
-      if (this.#raceSafe !== undefined && plan.position === undefined) return this.#raceSafe.next(plan);
+      const plan = this.plan(options);
+      if (this.raceSafe !== undefined && plan.position === undefined) return this.raceSafe.next(plan);
       return this.#source.read(this.#landing, plan).promise;
     } catch (error) {
       return Promise.reject(error);
@@ -111,10 +115,10 @@ export class AllocatorReader implements AsyncRead {
    */
   readMany(positions: Positions, options?: CancelOptions): Promise<Bytes | null> {
     try {
-      if (this.#closed) throw closedError('read');
+      if (this.closed) throw closedError('read');
       const places = { positions: checkPositions(positions), each: this.#landing.length };
       const plan = planOfMany(this.#source, options);
-      return this.#source.readPlaces!(landingOf(this.#source, this.#allocator, totalOf(places)), places, plan).promise;
+      return this.#source.readPlaces!(landingOf(this.#source, this.given ?? this.#source.host.pool, totalOf(places)), places, plan).promise;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -126,18 +130,18 @@ export class AllocatorReader implements AsyncRead {
 
   /** The bytes from here to the end. Each is released when the loop goes on, so copy what you keep. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Bytes> {
-    this.#plan(undefined);
-    if (this.#raceSafe !== undefined) return new ChunkIterator(() => this.read());
+    this.plan(undefined);
+    if (this.raceSafe !== undefined) return new ChunkIterator(() => this.read());
     return new ChunkIterator(
-      () => this.#pullAhead(),
-      () => this.#dropAhead(),
+      () => this.pullAhead(),
+      () => this.dropAhead(),
     );
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#dropAhead();
-    this.#raceSafe?.close();
+    this.closed = true;
+    this.dropAhead();
+    this.raceSafe?.close();
   }
 
   /** `close()`. */
@@ -145,27 +149,29 @@ export class AllocatorReader implements AsyncRead {
     return this.close();
   }
 
-  #pullAhead(): Promise<Bytes | null> {
-    this.#plan(undefined);
+  private pullAhead(): Promise<Bytes | null> {
+    this.plan(undefined);
     const source = this.#source;
     const ahead = (this.#ahead ??= []);
     const first = ahead.shift() ?? source.prefetch(this.#landing);
     source.claim(first);
     // A short or failed read ahead of others is put right by the source; how far ahead is only a matter of speed.
-    while (source.seekable && ahead.length < this.#readAhead) ahead.push(source.prefetch(this.#landing));
+    while (source.seekable && ahead.length < this.readAhead) ahead.push(source.prefetch(this.#landing));
     return first.promise;
   }
 
-  #dropAhead(): void {
+  private dropAhead(): void {
     if (this.#ahead !== undefined) this.#source.drop(this.#ahead.splice(0));
   }
 
-  #plan(options: ReadOptions | undefined): Plan {
-    if (this.#closed) throw closedError('read');
+  private plan(options: ReadOptions | undefined): Plan {
+    if (this.closed) throw closedError('read');
     return this.#source.plan(options);
   }
 }
 show(AllocatorReader, ({ blockSize }) => ({ blockSize }));
+
+Object.assign(AllocatorReader.prototype, { given: undefined, readAhead: READ_AHEAD, raceSafe: undefined, closed: false });
 
 function landingOf(source: ReadSource, allocator: BufferPool | Allocator, size: number | undefined): Landing {
   if (allocator instanceof BufferPool) return source.pooled(allocator, size);

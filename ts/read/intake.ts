@@ -21,6 +21,7 @@ import { giveBack } from '../memory/loan.js';
 import type { Landing } from '../memory/size-class.js';
 import { ECANCELED, MULTISHOT, Opcode, SELECTED } from '../op.js';
 import type { Completion } from '../op.js';
+import type { StreamKind } from '../channel.js';
 import type { Proactor } from '../proactor.js';
 import { verdictOf } from './flow.js';
 import type { Flow } from './flow.js';
@@ -30,32 +31,32 @@ import type { Inquirer, ReadQueue } from './stream-read.js';
 
 const POLLIN = 1;
 
+/** What an intake needs of its stream's channel. */
+export interface IntakeChannel {
+  readonly proactor: Proactor;
+  readonly descriptor: number;
+  readonly kind: StreamKind;
+}
+
 /** The reads of one stream (`StreamReads`; one object with them, since there are as many as connections), and what they get. */
 export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquirer {
-  readonly #host: Proactor;
-  readonly #descriptor: number;
-  readonly #select: number;
+  readonly #channel: IntakeChannel;
   #flow: Flow = 'idle';
   #inquiry: Inquiry | undefined = undefined;
-  /** False where the descriptor answers one at a time only, or was found to. */
-  #multishot: boolean;
   #closed = false;
   #pumping = false;
   // Not every stream's: on the prototype, and methods `private` by word, as with `Operation`. Very many connections may wait.
+  /** The descriptor was found to answer one at a time only. */
+  declare private isOneShot: boolean;
   declare private stash: Stash | undefined; // made when there is something to keep
   declare private direct: StreamRead | undefined;
   declare private end: number | undefined;
   declare private keepsAlive: boolean;
   declare private onDrained: (() => void) | undefined;
 
-  /** `select`: the opcode by which the kernel chooses the block. */
-  constructor(host: Proactor, descriptor: number, select: number) {
+  constructor(channel: IntakeChannel) {
     super();
-    this.#host = host;
-    this.#descriptor = descriptor;
-    this.#select = select;
-    // A multishot does not see the end of a FIFO: the kernel tries it again only when there are bytes.
-    this.#multishot = select === Opcode.RECEIVE_SELECT;
+    this.#channel = channel;
   }
 
   get flow(): Flow {
@@ -63,41 +64,41 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
   }
 
   read(landing: Landing, options: CancelOptions | undefined, holder: object): StreamRead {
-    const read = new StreamRead(this, landing, this.#descriptor);
-    this.#host.tracer?.mark(read);
+    const read = new StreamRead(this, landing, this.#channel.descriptor);
+    this.#channel.proactor.tracer?.mark(read);
     this.push(read, holder);
-    if (options !== undefined) this.#host.watch(read, options);
+    if (options !== undefined) this.#channel.proactor.watch(read, options);
     this.pump();
     return read;
   }
 
   /** Whether it keeps the process alive that reads wait. */
   keepAlive(on: boolean): void {
-    if (on !== this.keepsAlive && !this.isEmpty) this.#host.liveness.change(on ? 1 : -1);
+    if (on !== this.keepsAlive && !this.isEmpty) this.#channel.proactor.liveness.change(on ? 1 : -1);
     this.keepsAlive = on;
   }
 
   override push(read: StreamRead, holder: object): void {
-    if (this.keepsAlive && this.isEmpty) this.#host.liveness.change(1);
+    if (this.keepsAlive && this.isEmpty) this.#channel.proactor.liveness.change(1);
     super.push(read, holder);
   }
 
   override shift(): void {
     super.shift();
-    if (this.keepsAlive && this.isEmpty) this.#host.liveness.change(-1);
+    if (this.keepsAlive && this.isEmpty) this.#channel.proactor.liveness.change(-1);
   }
 
   /** Bytes that go to the next read, before all others. One that the kernel has comes back for them. */
   prepend(bytes: Uint8Array): void {
     this.stashed().prepend(bytes);
-    if (this.direct !== undefined) this.#host.recall(this.direct);
+    if (this.direct !== undefined) this.#channel.proactor.recall(this.direct);
     else this.pump();
   }
 
   /** `close`, without giving up what is stashed: that is the result. Nothing waits. */
   async detach(): Promise<Uint8Array> {
     this.leaveGroup();
-    if (this.#inquiry !== undefined) this.#host.cancel(this.#inquiry, 'closed');
+    if (this.#inquiry !== undefined) this.#channel.proactor.cancel(this.#inquiry, 'closed');
     await this.drained();
     this.#closed = true;
     return this.stash?.take() ?? new Uint8Array();
@@ -109,8 +110,8 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
     this.leaveGroup();
     this.stash?.clear();
     this.pump();
-    if (this.direct !== undefined) this.#host.cancel(this.direct, 'closed');
-    if (this.#inquiry !== undefined) this.#host.cancel(this.#inquiry, 'closed');
+    if (this.direct !== undefined) this.#channel.proactor.cancel(this.direct, 'closed');
+    if (this.#inquiry !== undefined) this.#channel.proactor.cancel(this.#inquiry, 'closed');
     return this.drained();
   }
 
@@ -149,7 +150,7 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
     const wasPolling = this.#flow === 'polling';
     this.#inquiry = undefined;
     this.#flow = 'idle';
-    const block = (flags & SELECTED) !== 0 ? this.#host.streamGroup.chosen(id) : inquiry.block;
+    const block = (flags & SELECTED) !== 0 ? this.#channel.proactor.streamGroup.chosen(id) : inquiry.block;
     if (block !== undefined && result > 0) this.arrived(block, result);
     else if (block !== undefined) giveBack(block);
     if (result < 0 || (result === 0 && !wasPolling)) this.ended(result, (inquiry.flags & MULTISHOT) !== 0);
@@ -184,12 +185,12 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
   }
 
   private stashed(): Stash {
-    return (this.stash ??= new Stash(this.#host, this));
+    return (this.stash ??= new Stash(this.#channel.proactor, this));
   }
 
   /** A completion of the multishot that is not its last. */
   delivered({ result, block }: Completion): void {
-    this.arrived(this.#host.streamGroup.chosen(block), result);
+    this.arrived(this.#channel.proactor.streamGroup.chosen(block), result);
     if (!this.isEmpty) this.pump();
     if (this.stash?.isFull) this.stop();
   }
@@ -214,9 +215,9 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
   private ended(result: number, wasMultishot: boolean): void {
     const verdict = verdictOf(result, wasMultishot);
     if (verdict === 'end') this.end = result;
-    else if (verdict === 'empty') this.#host.streamGroup.denied();
+    else if (verdict === 'empty') this.#channel.proactor.streamGroup.denied();
     else if (verdict === 'not ready') this.poll();
-    else if (verdict === 'one shot') this.#multishot = false;
+    else if (verdict === 'one shot') this.isOneShot = true;
     else if (verdict === 'failed') this.answerFirst(result);
   }
 
@@ -233,7 +234,7 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
   /** Do for the first read what can be done; whether there may be more to do. */
   private serve(read: StreamRead): boolean {
     if (read === this.direct) return false;
-    if (this.#closed || !this.#host.open) read.refuse(() => closedError('read'));
+    if (this.#closed || !this.#channel.proactor.open) read.refuse(() => closedError('read'));
     else if (!read.isArmed) read.arm();
     else if (!read.isReady) return false; // it waits for memory
     else if (this.hasStashed) this.answerFrom(this.stashed());
@@ -255,13 +256,17 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
     else {
       this.#flow = 'direct';
       this.direct = read;
-      this.#host.start(read);
+      this.#channel.proactor.start(read);
     }
   }
 
   private armGroup(most: number): void {
-    const group = this.#host.streamGroup;
-    const inquiry = inquiryOver(group, this, { select: this.#select, multishot: this.#multishot, descriptor: this.#descriptor, most });
+    const { descriptor, kind, proactor: { streamGroup: group } } = this.#channel;
+    const isPipe = kind === 'pipe';
+    const select = isPipe ? Opcode.READ_SELECT : Opcode.RECEIVE_SELECT;
+    // A multishot does not see the end of a FIFO: the kernel tries it again only when there are bytes.
+    const multishot = !isPipe && !this.isOneShot;
+    const inquiry = inquiryOver(group, this, { select, multishot, descriptor, most });
     if (inquiry !== undefined) return this.begin(inquiry, 'armed');
     this.#flow = 'waiting';
     group.wait(this);
@@ -269,26 +274,26 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
 
   private poll(): void {
     if (this.#closed) return;
-    this.begin(new Inquiry(Opcode.POLL, this, this.#descriptor, POLLIN), 'polling');
+    this.begin(new Inquiry(Opcode.POLL, this, this.#channel.descriptor, POLLIN), 'polling');
   }
 
   private begin(inquiry: Inquiry, flow: Flow): void {
     this.#flow = flow;
     this.#inquiry = inquiry;
-    this.#host.start(inquiry);
+    this.#channel.proactor.start(inquiry);
   }
 
   private stop(): void {
     if (this.#flow !== 'armed') return;
     this.#flow = 'stopping';
-    this.#host.cancel(this.#inquiry!, 'closed');
+    this.#channel.proactor.cancel(this.#inquiry!, 'closed');
   }
 
   private leaveGroup(): void {
     if (this.#flow !== 'waiting') return;
     this.#flow = 'idle';
-    this.#host.streamGroup.leave(this);
+    this.#channel.proactor.streamGroup.leave(this);
   }
 }
 
-Object.assign(Intake.prototype, { stash: undefined, direct: undefined, end: undefined, keepsAlive: true, onDrained: undefined });
+Object.assign(Intake.prototype, { isOneShot: false, stash: undefined, direct: undefined, end: undefined, keepsAlive: true, onDrained: undefined });

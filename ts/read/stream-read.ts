@@ -29,10 +29,7 @@ export class StreamRead extends Operation<Bytes | null> {
   readonly #queue: ReadQueue;
   /** The one that was called after it, of those that wait. Rarely set, so it stands on the prototype. */
   declare next: StreamRead | undefined;
-  /** It is the first and was told to get memory. */
-  isArmed = false;
-  /** It has the memory, or needs none. */
-  isReady = false;
+  #memory: 'none' | 'asked for' | 'ready' = 'none';
 
   constructor(queue: ReadQueue, landing: Landing, descriptor: number) {
     super(Opcode.READ, undefined);
@@ -42,9 +39,19 @@ export class StreamRead extends Operation<Bytes | null> {
     this.descriptor = descriptor;
   }
 
+  /** It is the first and was told to get memory. */
+  get isArmed(): boolean {
+    return this.#memory !== 'none';
+  }
+
+  /** It has the memory, or needs none. */
+  get isReady(): boolean {
+    return this.#memory === 'ready';
+  }
+
   /** It is the first: it shall get its memory. */
   arm(): void {
-    this.isArmed = true;
+    this.#memory = 'asked for';
     try {
       this.landing!.arm(this);
     } catch (error) {
@@ -53,7 +60,7 @@ export class StreamRead extends Operation<Bytes | null> {
   }
 
   override launch(): void {
-    this.isReady = true;
+    this.#memory = 'ready';
     this.#queue.ready(this);
   }
 
@@ -80,7 +87,8 @@ const answer: Completion = { slot: -1, generation: 0, result: 0, flags: 0, block
 /** The reads of one stream, in the order of their calls: a chain, since there is seldom more than one. */
 export class StreamReads {
   #first: StreamRead | undefined = undefined;
-  #last: StreamRead | undefined = undefined;
+  /** The last of several. Seldom any: on the prototype. */
+  declare private last: StreamRead | undefined;
   /** What must not be collected while reads wait. */
   holder: object | undefined = undefined;
 
@@ -94,9 +102,11 @@ export class StreamReads {
   }
 
   push(read: StreamRead, holder: object): void {
-    if (this.#last === undefined) this.#first = read;
-    else this.#last.next = read;
-    this.#last = read;
+    if (this.#first === undefined) this.#first = read;
+    else {
+      (this.last ?? this.#first).next = read;
+      this.last = read;
+    }
     this.holder = holder;
   }
 
@@ -108,10 +118,11 @@ export class StreamReads {
 
   shift(): void {
     const next = this.#first?.next;
-    if (next === undefined) {
-      this.#last = undefined;
-      this.holder = undefined;
-    } else this.#first!.next = undefined; // whoever keeps a read does not keep those after it
+    if (next === undefined) this.holder = undefined;
+    else {
+      this.#first!.next = undefined; // whoever keeps a read does not keep those after it
+      if (this.last === next) this.last = undefined;
+    }
     this.#first = next;
   }
 
@@ -135,6 +146,8 @@ export class StreamReads {
     read.finishWith(answer);
   }
 }
+
+Object.assign(StreamReads.prototype, { last: undefined });
 
 /** Style 1 on a stream: no memory is wanted before there are bytes; they come in a block that the kernel chose. */
 export class ChunkLanding implements Landing {

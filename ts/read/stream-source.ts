@@ -1,6 +1,6 @@
 /**
- * A stream as the styles read it: in the order of the reads, and at no position. Readers refer to it, and it refers to
- * the stream, so that a stream lives as long as its readers; what is in flight refers to the `Intake` only.
+ * A stream as the styles read it: in the order of the reads, and at no position. The stream, its readers and its writers refer to
+ * it, and so do reads that wait; when nobody does any more, the stream was forgotten. What is in flight refers to the channel only.
  */
 import { refusal } from '../cancel.js';
 import type { CancelOptions } from '../cancel.js';
@@ -19,34 +19,36 @@ import type { Plan } from './read.js';
 import type { ReadOptions, ReadSource } from './source.js';
 import { ChunkLanding } from './stream-read.js';
 
-/** What a source needs of its stream. */
-export interface SourceStream {
+/** What a source needs of its stream's channel. */
+export interface SourceChannel {
   readonly proactor: Proactor;
   readonly intake: Intake;
   readonly closed: boolean;
 }
 
-const unlimitedLandings = new WeakMap<Proactor, ChunkLanding>();
+const landings = new WeakMap<Proactor, ChunkLanding>();
 
-/** The landing of reads that take whatever comes: one for all streams, since it has nothing of its own. */
-function unlimited(host: Proactor): ChunkLanding {
-  let landing = unlimitedLandings.get(host);
-  if (landing === undefined) unlimitedLandings.set(host, (landing = new ChunkLanding(host, LENGTH_MAX)));
+/** A landing for reads of at most so many bytes. It has nothing of its own: all streams have the same one, as long as they ask for as many. */
+function landingFor(host: Proactor, length: number): ChunkLanding {
+  let landing = landings.get(host);
+  if (landing?.length !== length) landings.set(host, (landing = new ChunkLanding(host, length)));
   return landing;
 }
 
-export class StreamSource implements ReadSource {
-  /** Kept alive. */
-  readonly owner: object;
-  readonly #stream: SourceStream;
+export class StreamSource<Live extends SourceChannel = SourceChannel> implements ReadSource {
+  readonly channel: Live;
 
-  constructor(owner: object, stream: SourceStream) {
-    this.owner = owner;
-    this.#stream = stream;
+  constructor(channel: Live) {
+    this.channel = channel;
+  }
+
+  /** The same, as writers see it. */
+  get target(): Live {
+    return this.channel;
   }
 
   get host(): Proactor {
-    return this.#stream.proactor;
+    return this.channel.proactor;
   }
 
   get seekable(): boolean {
@@ -54,7 +56,7 @@ export class StreamSource implements ReadSource {
   }
 
   get open(): boolean {
-    return !this.#stream.closed && this.host.open;
+    return !this.channel.closed && this.host.open;
   }
 
   plan(options: ReadOptions | undefined): Plan {
@@ -69,17 +71,17 @@ export class StreamSource implements ReadSource {
 
   /** Memory that the library picks is a block of the streams' group, chosen when bytes come; of another pool, before. */
   pooled(pool: BufferPool, length: number | undefined): Landing {
-    if (pool === this.host.pool) return length === undefined ? unlimited(this.host) : new ChunkLanding(this.host, length);
+    if (pool === this.host.pool) return landingFor(this.host, length ?? LENGTH_MAX);
     return new PoolLanding(this.host, pool, length ?? pool.usual);
   }
 
   read(landing: Landing, plan: Plan): Deferred<Bytes | null> {
-    return this.#stream.intake.read(landing, plan, this);
+    return this.channel.intake.read(landing, plan, this);
   }
 
   /** Nothing is read ahead by readers: the stream does so itself. */
   prefetch(landing: Landing): Deferred<Bytes | null> {
-    return this.#stream.intake.read(landing, undefined, this);
+    return this.channel.intake.read(landing, undefined, this);
   }
 
   claim(): void {
@@ -97,7 +99,7 @@ export class StreamSource implements ReadSource {
 
   giveBack({ value }: Deferred<Bytes | null>): boolean {
     if (!this.open) return false;
-    this.#stream.intake.prepend(value!.data);
+    this.channel.intake.prepend(value!.data);
     return true;
   }
 

@@ -259,7 +259,7 @@ fn sockets_are_made_from_arguments() {
     let with = |opcode, argument: &[u8]| SubmissionRecord { argument_length: argument.len() as u32, ..record(opcode) };
 
     let connect = with(Opcode::Connect, &both);
-    assert_eq!(decoded(&connect, &both), Ok(Op::Connect { address: first.clone(), local: Some(second.clone()) }));
+    assert_eq!(decoded(&connect, &both), Ok(Op::Connect { address: first.clone(), local: Some(Box::new(second.clone())) }));
     let bind = SubmissionRecord { flags: SOCKET_REUSE_ADDRESS, ..with(Opcode::Bind, &measured(&first_bytes)) };
     let options = SocketOptions { reuse_address: true, ..SocketOptions::default() };
     assert_eq!(decoded(&bind, &measured(&first_bytes)), Ok(Op::Bind { address: first.clone(), peer: None, options }));
@@ -271,7 +271,7 @@ fn sockets_are_made_from_arguments() {
     let part: Vec<u8> = [1u32, 2, 3].iter().flat_map(|word| word.to_le_bytes()).collect();
     let parts = vec![BlockRange { block: BlockId(1), offset: 2, length: 3 }];
     let message = [&12u32.to_le_bytes()[..], &first_bytes, &part].concat();
-    let expected = Op::SendMessage { descriptor: DescriptorId(5), parts, address: Some(first), wait_all: false };
+    let expected = Op::SendMessage { descriptor: DescriptorId(5), parts, address: Some(Box::new(first)), wait_all: false };
     assert_eq!(decoded(&with(Opcode::SendMessage, &message), &message), Ok(expected));
 }
 

@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ENTRIES: u32 = 2048;
 const HEADER: usize = 16;
 /// Of idle connections, those that are made before the clock runs.
-const IDLE_BEFORE: usize = 500;
+const IDLE_BEFORE: usize = 2_000;
 
 const TAKEN_WITHIN: Duration = Duration::from_millis(500);
 

@@ -53,6 +53,9 @@ pub(crate) struct InFlight {
     pub(crate) is_cancel_queued: bool,
 }
 
+// As many as idle connections.
+const _: () = assert!(size_of::<InFlight>() <= 80);
+
 /// What finishing an op may change.
 pub(crate) struct Surroundings<'a> {
     pub(crate) descriptors: &'a mut DescriptorTable<File>,

@@ -43,7 +43,8 @@ pub enum StatusTarget {
 
 /// One requested operation, with everything it owns.
 ///
-/// Results are as in the man page named, with `-errno` for errors.
+/// Results are as in the man page named, with `-errno` for errors. Addresses that are seldom given are boxed: every op in flight has room for
+/// the largest, and there may be as many as connections.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Op {
     /// Does nothing and answers `result` (`IORING_NOP_INJECT_RESULT`, Linux 6.10; `-EINVAL` without it). 0 works everywhere.
@@ -194,7 +195,7 @@ pub enum Op {
         /// Where to.
         address: Address,
         /// Where from; otherwise the kernel chooses.
-        local: Option<Address>,
+        local: Option<Box<Address>>,
     },
     /// Makes a stream socket that listens (`bind(2)`, `listen(2)`), within submit. Answers as [`Connect`](Self::Connect).
     Listen {
@@ -210,7 +211,7 @@ pub enum Op {
         /// Where it receives.
         address: Address,
         /// The only address that it talks to.
-        peer: Option<Address>,
+        peer: Option<Box<Address>>,
         /// What is set before the bind.
         options: SocketOptions,
     },
@@ -260,7 +261,7 @@ pub enum Op {
         /// What is sent, at most 1024 parts.
         parts: Vec<BlockRange>,
         /// Where to; a connected socket knows.
-        address: Option<Address>,
+        address: Option<Box<Address>>,
         /// As in [`Send`](Self::Send).
         wait_all: bool,
     },

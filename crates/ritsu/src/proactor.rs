@@ -360,12 +360,12 @@ impl Proactor {
             Err(errno) => (Lifecycle::Ready(-errno), Scratch::None),
         };
         let (lifecycle, scratch) = match op {
-            Op::Connect { address, local } => match socket::connecting(address, local.as_ref()) {
+            Op::Connect { address, local } => match socket::connecting(address, local.as_deref()) {
                 Ok(socket) => (Lifecycle::Queued, Scratch::Connecting(socket, Box::new(address.encode()))),
                 Err(errno) => (Lifecycle::Ready(-errno), Scratch::None),
             },
             Op::Listen { address, backlog, options } => ready(socket::listening(address, *backlog, *options)),
-            Op::Bind { address, peer, options } => ready(socket::bound(address, peer.as_ref(), *options)),
+            Op::Bind { address, peer, options } => ready(socket::bound(address, peer.as_deref(), *options)),
             Op::Nop { result } if *result != 0 && !self.capability.nop_inject => (Lifecycle::Ready(-libc::EINVAL), Scratch::None),
             _ => (Lifecycle::Queued, Scratch::None),
         };

@@ -86,7 +86,7 @@ impl InFlight {
                 opcode::Send::new(file, address, length).flags(send_flags(*wait_all)).build()
             }
             Op::SendMessage { parts, address, wait_all, .. } => {
-                let buffer = MessageBuffer::sending(vector(parts, blocks), address.as_ref());
+                let buffer = MessageBuffer::sending(vector(parts, blocks), address.as_deref());
                 let message = self.scratch.message(buffer);
                 opcode::SendMsg::new(file, message).flags(send_flags(*wait_all) as u32).build()
             }

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 const PLAIN: SocketOptions = SocketOptions { reuse_port: false, ipv6_only: false, reuse_address: false };
 
 fn bind(harness: &mut Harness, address: impl Into<Address>, peer: Option<Address>) -> (DescriptorId, Address) {
-    let socket = harness.opened(Op::Bind { address: address.into(), peer, options: PLAIN });
+    let socket = harness.opened(Op::Bind { address: address.into(), peer: peer.map(Box::new), options: PLAIN });
     let address = harness.proactor.address(socket, false).expect("a socket has an address");
     (socket, address)
 }
@@ -17,7 +17,9 @@ fn bind(harness: &mut Harness, address: impl Into<Address>, peer: Option<Address
 fn send_to(harness: &mut Harness, descriptor: DescriptorId, bytes: &[u8], address: Option<&Address>) -> i32 {
     let source = BlockRange { length: bytes.len() as u32, ..harness.block(65_536) };
     harness.fill(source, bytes);
-    harness.run(Op::SendMessage { descriptor, parts: vec![source], address: address.cloned(), wait_all: false }).result
+    harness
+        .run(Op::SendMessage { descriptor, parts: vec![source], address: address.cloned().map(Box::new), wait_all: false })
+        .result
 }
 
 /// One datagram: its bytes, its sender, whether it was cut.
@@ -79,7 +81,7 @@ fn parts_are_one_datagram() {
     harness.fill(source, b"onetwo");
     let part = |offset| BlockRange { offset, length: 3, ..source };
     let parts = vec![part(3), part(0), part(3)];
-    let outcome = harness.run(Op::SendMessage { descriptor: sender, parts, address: Some(to), wait_all: false });
+    let outcome = harness.run(Op::SendMessage { descriptor: sender, parts, address: Some(Box::new(to)), wait_all: false });
     assert_eq!(outcome.result, 9);
     assert_eq!(receive(&mut harness, receiver, 64).0, b"twoonetwo");
 }

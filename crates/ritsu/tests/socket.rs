@@ -96,7 +96,7 @@ fn a_connection_comes_from_the_local_address_that_was_asked_for() {
     let mut harness = Harness::on_rung(0);
     let (listener, address) = harness.listen(LOOPBACK);
     let local = SocketAddr::from(([127, 0, 0, 9], 0));
-    let client = harness.opened(Op::Connect { address, local: Some(local.into()) });
+    let client = harness.opened(Op::Connect { address, local: Some(Box::new(local.into())) });
     let server = harness.opened(Op::Accept { descriptor: listener, multishot: false });
     let peer = harness.proactor.address(server, true).unwrap();
     assert!(matches!(peer, Address::Internet(peer) if peer.ip() == local.ip() && peer.port() != 0));
@@ -112,10 +112,16 @@ fn what_cannot_be_made_answers_with_the_systems_errno() {
     let file = TemporaryFile::new(b"");
     let existing = unix(file.0.as_os_str().as_bytes());
     let foreign = Address::from(SocketAddr::from(([203, 0, 113, 1], 0)));
-    let connect = |address: &Address, local: Option<&Address>| Op::Connect { address: address.clone(), local: local.cloned() };
+    let connect = |address: &Address, local: Option<&Address>| Op::Connect {
+        address: address.clone(),
+        local: local.cloned().map(Box::new),
+    };
     let listen = |address: &Address| Op::Listen { address: address.clone(), backlog: 1, options: PLAIN };
-    let bind =
-        |address: &Address, peer: &Address| Op::Bind { address: address.clone(), peer: Some(peer.clone()), options: PLAIN };
+    let bind = |address: &Address, peer: &Address| Op::Bind {
+        address: address.clone(),
+        peer: Some(Box::new(peer.clone())),
+        options: PLAIN,
+    };
     let version_6 = Address::from(SocketAddr::from((Ipv6Addr::LOCALHOST, 1)));
     let rows = [
         (connect(&unused, None), libc::ECONNREFUSED),

@@ -126,13 +126,13 @@ fn socket_options(record: &SubmissionRecord, known: u32) -> Option<SocketOptions
 }
 
 /// One or two addresses, each with its length (u16) before it.
-fn addresses(record: &SubmissionRecord, argument: &dyn Fn(usize, usize) -> Vec<u8>) -> Option<(Address, Option<Address>)> {
+fn addresses(record: &SubmissionRecord, argument: &dyn Fn(usize, usize) -> Vec<u8>) -> Option<(Address, Option<Box<Address>>)> {
     let bytes = argument_bytes(record, argument)?;
     let (first, rest) = measured(&bytes)?;
     let second = match rest {
         [] => None,
         _ => match measured(rest)? {
-            (second, []) => Some(decode_address(second)?),
+            (second, []) => Some(Box::new(decode_address(second)?)),
             _ => return None,
         },
     };
@@ -146,11 +146,11 @@ fn measured(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// The length of an address (u32; 0 for none), the address, zeros up to a multiple of 4, then parts.
-fn message(bytes: &[u8]) -> Option<(Option<Address>, Vec<BlockRange>)> {
+fn message(bytes: &[u8]) -> Option<(Option<Box<Address>>, Vec<BlockRange>)> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let length = u32::from_le_bytes(*length) as usize;
     let (padded, parts) = rest.split_at_checked(length.checked_next_multiple_of(4)?)?;
-    let address = if length == 0 { None } else { Some(decode_address(&padded[..length])?) };
+    let address = if length == 0 { None } else { Some(Box::new(decode_address(&padded[..length])?)) };
     Some((address, ranges(parts)?))
 }
 
