@@ -9,6 +9,8 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import test from 'ava';
+import { raw, turn } from '../benches/engines/catalogue.ts';
+import type { Plan } from '../benches/plan.ts';
 import { hold, inTurns } from '../benches/turns.ts';
 import { eventually } from './support/net.ts';
 
@@ -25,7 +27,7 @@ function isStopped(pid: number): boolean {
   return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.startsWith('T');
 }
 
-test('several processes: one runs at a time, and each is told its own seconds', async (t) => {
+test.serial('several processes: one runs at a time, and each is told its own seconds', async (t) => {
   const children = WORK.map((milliseconds) => worker(milliseconds));
   const takers = await Promise.all(
     children.map(async (child) => {
@@ -44,7 +46,26 @@ test('several processes: one runs at a time, and each is told its own seconds', 
   t.true(Math.abs(seconds.reduce((sum, each) => sum + each, 0) - all) < 0.2 * all, `${seconds.join(' ')} of ${all}`);
 });
 
-test('one that is killed while it is held does not keep the others waiting', async (t) => {
+// Seen red: the engine's process did not wait for the word.
+test.serial('engines that read no file do so when they are told, and are right', async (t) => {
+  const plan: Plan = {
+    mode: 'nop', path: '-', fileSize: 0, blockSize: 4096, depth: 16, operations: 2_000_000, warmUpOperations: 100, warmUpSeconds: 0,
+    seed: 1, contentSeed: 1, direct: false, verify: false, observeMemory: false,
+  };
+  const engines = [raw, turn].filter((engine) => engine.available() === true);
+  t.true(engines.includes(turn));
+  for (const engine of engines) {
+    const started = await engine.start(plan);
+    const cpu = (): string => readFileSync(`/proc/${started.pid}/stat`, 'utf8').split(') ')[1]!.split(' ').slice(11, 13).join(' ');
+    const [before, result] = [cpu(), started.go()];
+    await result;
+    t.is((await result).operations, plan.operations, engine.name);
+    t.not(cpu(), before, `${engine.name} worked after it was told to`);
+    await started.stop();
+  }
+});
+
+test.serial('one that is killed while it is held does not keep the others waiting', async (t) => {
   const children = [worker(60_000), worker(300)];
   const takers = children.map((child) => ({ pid: child.pid!, done: once(child, 'exit') }));
   for (const { pid } of takers) hold(pid);

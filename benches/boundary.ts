@@ -36,7 +36,7 @@ export const bench: Bench = {
       mode: 'random',
       blockSize: 4 * KIB,
       depth: 32,
-      operations: 300_000,
+      operations: 1_200_000,
       engines: [
         engines.raw,
         engines.allocator,

@@ -1,8 +1,9 @@
 /**
  * The process of one engine: `engine-process.ts MODULE WORKLOAD PLANS`. Runs each plan (warm-up, then measured) and
- * prints the results as one line of JSON. A process of its own, so that CPU time, memory and heap are the engine's.
+ * prints the results as one line of JSON; with `RITSU_BENCH_WAITS` it waits for a line between the two. A process of its
+ * own, so that CPU time, memory and heap are the engine's.
  */
-import { readFileSync, readdirSync } from 'node:fs';
+import { readFileSync, readSync, readdirSync, writeSync } from 'node:fs';
 import { PerformanceObserver, performance } from 'node:perf_hooks';
 import { getHeapStatistics } from 'node:v8';
 import type { Session, Workload, Workloads } from './engines/session.ts';
@@ -69,9 +70,17 @@ async function warmUp(session: Session, plan: Plan): Promise<void> {
   while (performance.now() < until);
 }
 
+/** Whoever measures several in turns says when it begins. */
+function waitForTheWord(): void {
+  if (process.env['RITSU_BENCH_WAITS'] === undefined) return;
+  writeSync(1, 'ready\n');
+  if (readSync(0, Buffer.alloc(16)) === 0) process.exit(); // whoever measures has gone
+}
+
 async function measure(workload: Workload, plan: Plan): Promise<Result> {
   const session = await workload(plan);
   await warmUp(session, plan);
+  waitForTheWord();
 
   const watch = plan.observeMemory ? new CollectionWatch() : undefined;
   const copiesBefore = session.copies?.();

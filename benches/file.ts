@@ -81,7 +81,7 @@ export const bench: Bench = {
       mode: 'random',
       blockSize: 4 * KIB,
       depth: 1,
-      operations: 150_000,
+      operations: 300_000,
       engines: random,
       baselines,
       targets: styles.flatMap((style) => [atLeast(style, 4, engines.fileHandle), atLeast(style, 0.55)]),
@@ -91,7 +91,7 @@ export const bench: Bench = {
       mode: 'random',
       blockSize: 4 * KIB,
       depth: 32,
-      operations: 300_000,
+      operations: 1_200_000,
       engines: deep,
       baselines,
       targets: [

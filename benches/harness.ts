@@ -1,12 +1,12 @@
 /**
- * Runs a bench: the same plan for every engine, each in a process of its own, in turns (A B A B ...) so that a busy
- * minute of the machine meets all of them; every answer checked against one that no engine computed.
+ * Runs a bench: the same plan for every engine, each in a process of its own, in short turns so that a busy moment of the
+ * machine meets all of them; every answer checked against one that no engine computed.
  */
 import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { Engine } from './engines/engine.ts';
+import type { Engine, Started } from './engines/engine.ts';
 import { describeCommit, describeMachine, loadAverage } from './machine.ts';
 import { createContent, expectedAnswer } from './plan.ts';
 import type { Plan, Result } from './plan.ts';
@@ -15,6 +15,7 @@ import type { Outcome, RowReport, Target } from './report.ts';
 import { runRounds } from './rounds.ts';
 import { chosenEngines, parseSettings, usage } from './settings.ts';
 import type { Settings } from './settings.ts';
+import { hold, inTurns, release } from './turns.ts';
 
 /** One table: a plan in its real size, and who does it. */
 export interface Row {
@@ -52,6 +53,9 @@ const SEED = 0x2545f491;
 const CONTENT_SEED = 0x1234567;
 /** A read at depth 32 gets cheaper by a third in the first second of a process (0010). */
 const WARM_UP_SECONDS = 2;
+/** Turns that each engine has in a round, about. */
+const TURNS = 20;
+const TURN_MIN_MS = 10;
 const SMOKE = { fileSize: 4 * MIB, bytes: 2 * MIB } as const;
 /** sha256 of the smoke file. Pins the content function: a change of it would be a change of every record's plan. */
 const SMOKE_DIGEST = '759d371cee7a9ea7c6170b4e93ea4888f79ef15819f5cda04094848cdfa25110';
@@ -200,18 +204,54 @@ async function runRows(rows: readonly Row[], plans: readonly Plan[], settings: S
   const reports: RowReport[] = [];
   for (const [index, row] of rows.entries()) {
     const plan = plans[index]!;
-    const outcomes = await runRounds(row.title, chosenEngines(row.engines, settings), settings, {
+    const lasted = new Map<Engine, number>();
+    const outcomes = await runRounds<Engine>(row.title, chosenEngines(row.engines, settings), settings, {
       async run(engine) {
         const result = await engine.run(plan);
         check(plan, result, undefined);
         return result;
       },
       syscallsPerOperation: (engine) => engine.syscallsPerOperation(plan),
+      // The time of a collection that a stop falls into could not be told.
+      ...(!plan.observeMemory && { together: (engines: readonly Engine[]) => runInTurns(engines, plan, lasted) }),
     });
     reports.push(reportOf(row, plan, outcomes));
     print(formatRow(reports.at(-1)!));
   }
   return reports;
+}
+
+/**
+ * All of them in short turns, each in a process that has warmed up. All have as many turns, so that none is left alone in the end: a turn's
+ * length follows from how long the engine took in the round before (`lasted`). Of latencies the 99.9th percentile would tell of the turns.
+ * One that fails leaves the others theirs.
+ */
+async function runInTurns(engines: readonly Engine[], plan: Plan, lasted: Map<Engine, number>): Promise<PromiseSettledResult<Result>[]> {
+  const starts: Promise<Started>[] = [];
+  for (const engine of engines) {
+    starts.push(engine.start(plan));
+    await starts.at(-1)!.then(({ pid }) => hold(pid), () => {}); // told below
+  }
+  const started = await Promise.allSettled(starts);
+  const able = started.flatMap((each, index) => (each.status === 'fulfilled' ? [{ ...each.value, engine: engines[index]! }] : []));
+  try {
+    const passes = able.map((each) => each.go());
+    const turnMs = (engine: Engine): number => Math.max(TURN_MIN_MS, ((lasted.get(engine) ?? 1) * 1000) / TURNS);
+    const seconds = await inTurns(able.map(({ pid, engine }, index) => ({ pid, done: passes[index]!, turnMs: turnMs(engine) })));
+    able.forEach(({ engine }, index) => lasted.set(engine, seconds[index]!));
+    const measured = passes.map(async (pass, index) => {
+      const result = { ...(await pass), seconds: seconds[index]!, p999Us: Number.NaN };
+      check(plan, result, undefined);
+      return result;
+    });
+    const settled = (await Promise.allSettled(measured)).values();
+    return started.map((each) => (each.status === 'fulfilled' ? settled.next().value! : each));
+  } finally {
+    for (const { pid, stop } of able) {
+      release(pid);
+      await stop();
+    }
+  }
 }
 
 function reportOf(row: Row, plan: Plan, outcomes: readonly Outcome[]): RowReport {

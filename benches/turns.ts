@@ -1,6 +1,6 @@
 /**
- * Turns of a quarter of a second: of several processes one runs at a time, and the others are stopped. So what the machine does for half a
- * second, or for half a minute, meets all of them alike; see docs/decisions/0021.
+ * Short turns: of several processes one runs at a time, and the others are stopped. So what the machine does for half a second, or for half
+ * a minute, meets all of them alike; see docs/decisions/0021.
  */
 import { performance } from 'node:perf_hooks';
 
@@ -11,6 +11,8 @@ export interface TurnTaker {
   readonly pid: number;
   /** Settles when its work is over. */
   readonly done: Promise<unknown>;
+  /** How long each of its turns is; a quarter of a second where not given. */
+  readonly turnMs?: number;
 }
 
 /** Signal a process that may have ended by itself. */
@@ -46,11 +48,11 @@ export async function inTurns(takers: readonly TurnTaker[]): Promise<number[]> {
   for (let forwards = true; pending.size > 0; forwards = !forwards) {
     const order = [...pending];
     for (const index of forwards ? order : order.toReversed()) {
-      const { pid } = takers[index]!;
+      const { pid, turnMs = TURN_MS } = takers[index]!;
       const begun = performance.now();
       release(pid);
       let timer: NodeJS.Timeout | undefined;
-      await Promise.race([ends[index], new Promise((resolve) => (timer = setTimeout(resolve, TURN_MS)))]);
+      await Promise.race([ends[index], new Promise((resolve) => (timer = setTimeout(resolve, turnMs)))]);
       clearTimeout(timer);
       if (pending.has(index)) hold(pid);
       seconds[index]! += (performance.now() - begun) / 1000;

@@ -4,6 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { LineProcess } from '../../dist/cli/sockets/line-process.js';
 import type { Plan, Result } from '../plan.ts';
 
 /** What a report has to know of an engine. */
@@ -17,10 +18,20 @@ export interface Participant {
 
 export interface Engine extends Participant {
   run(plan: Plan): Promise<Result>;
+  /** Its process, warmed up for the plan. */
+  start(plan: Plan): Promise<Started>;
   /** Several plans without regard to time; cheaper than one process each. */
   runAll(plans: readonly Plan[]): Promise<Result[]>;
   /** By strace, as the difference of a run with a warm-up pass and one without, so that start-up cancels out. */
   syscallsPerOperation(plan: Plan): Promise<number>;
+}
+
+/** An engine that waits for the word. */
+export interface Started {
+  readonly pid: number;
+  /** Run the measured pass. */
+  go(): Promise<Result>;
+  stop(): Promise<void>;
 }
 
 export interface Command {
@@ -33,7 +44,10 @@ export interface ProcessEngineOptions {
   readonly name: string;
   readonly role: Engine['role'];
   readonly available: () => string | true;
-  /** A command that prints the results of these plans, as one line of JSON (an array, or one result of one plan). */
+  /**
+   * A command that prints the results of these plans, as one line of JSON (an array, or one result of one plan). With
+   * `RITSU_BENCH_WAITS` it prints a line when it has warmed up, and goes on when it is given one.
+   */
   readonly command: (plans: readonly Plan[]) => Command;
   /** Whether a process takes several plans. */
   readonly batches: boolean;
@@ -66,6 +80,25 @@ export class ProcessEngine implements Engine {
     return result;
   }
 
+  async start(plan: Plan): Promise<Started> {
+    const command = this.#options.command([plan]);
+    const child = new LineProcess(this.name, { ...command, environment: { ...command.environment, RITSU_BENCH_WAITS: '1' } });
+    try {
+      await child.line(TIMEOUT_MS);
+    } catch (error) {
+      await child.stop();
+      throw error;
+    }
+    return {
+      pid: child.pid,
+      async go() {
+        child.say('go');
+        return resultsIn(await child.line(TIMEOUT_MS))[0]!;
+      },
+      stop: () => child.stop(),
+    };
+  }
+
   async runAll(plans: readonly Plan[]): Promise<Result[]> {
     if (this.#options.batches) return this.#execute(plans);
     const results: Result[] = [];
@@ -94,9 +127,13 @@ export class ProcessEngine implements Engine {
 
   async #execute(plans: readonly Plan[]): Promise<Result[]> {
     const output = await execute(this.#options.command(plans));
-    const parsed = JSON.parse(output.trimEnd().split('\n').at(-1) ?? '') as Result | Result[];
-    return Array.isArray(parsed) ? parsed : [parsed];
+    return resultsIn(output.trimEnd().split('\n').at(-1) ?? '');
   }
+}
+
+function resultsIn(line: string): Result[] {
+  const parsed = JSON.parse(line) as Result | Result[];
+  return Array.isArray(parsed) ? parsed : [parsed];
 }
 
 /** The `calls` column of strace's last line: `100.00 0.012 3 4711 12 total`. */

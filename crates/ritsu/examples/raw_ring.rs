@@ -9,6 +9,8 @@
 //!          --seed 7 --content-seed 1 [--direct] [--fixed] [--verify]
 //! raw_ring --mode nop --depth 32 --ops 300000
 //! ```
+//!
+//! With `RITSU_BENCH_WAITS` in the environment it prints `ready` when it has warmed up, and goes on at a line on standard input.
 
 #![expect(clippy::print_stdout, reason = "the result is a line for the harness to read")]
 
@@ -362,6 +364,12 @@ fn main() -> Result<(), Failure> {
     // Another seed, so that the warm-up does not read ahead of the measured order.
     runner.run(Order::new(&plan, plan.seed ^ 0x5555_5555, plan.warm_up_operations))?;
 
+    if std::env::var_os("RITSU_BENCH_WAITS").is_some() {
+        println!("ready");
+        if std::io::stdin().read_line(&mut String::new())? == 0 {
+            return Err("nobody said go".into());
+        }
+    }
     let cpu_before = cpu_seconds(&usage());
     let started = Instant::now();
     let mut tally = runner.run(Order::new(&plan, plan.seed, plan.operations))?;
