@@ -22,7 +22,7 @@ const LIMIT_MS = sized(60_000, 900_000);
 const DONE = [
   'open', 'connect', 'listen', 'bind', 'pipe', 'sleep', 'alloc', 'toDuplex', 'toReadable', 'toWritable', 'toWeb', 'File.stat',
   'AllocatorReader.read', 'AllocatorReader.readMany', 'HybridReader.read', 'HybridReader.readMany', 'SubmitReader.submit', 'SubmitReader.submitMany',
-  'FileWriter.write', 'StreamWriter.write', 'Bytes.release',
+  'FileWriter.write', 'StreamWriter.write', 'Bytes.release', 'readFile', 'writeFile',
 ];
 
 for (const [index, seed] of SEEDS.entries()) {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Engine, Started } from './engines/engine.ts';
 import { describeCommit, describeMachine, loadAverage } from './machine.ts';
-import { createContent, expectedAnswer } from './plan.ts';
+import { createContent, createFiles, expectedAnswer } from './plan.ts';
 import type { Plan, Result } from './plan.ts';
 import { benchText, formatRow, writeRecord } from './report.ts';
 import type { Outcome, RowReport, Target } from './report.ts';
@@ -53,6 +53,8 @@ const SEED = 0x2545f491;
 const CONTENT_SEED = 0x1234567;
 /** A read at depth 32 gets cheaper by a third in the first second of a process (0010). */
 const WARM_UP_SECONDS = 2;
+/** Of a plan of whole files. */
+const FILES = 1024;
 /** Turns that each engine has in a round, about. */
 const TURNS = 20;
 const TURN_MIN_MS = 10;
@@ -115,6 +117,7 @@ async function measureFiles(bench: Bench, settings: Settings, print: Print): Pro
     }
     const selected = bench.rows.filter((row) => row.title.includes(settings.rows));
     const plans = selected.map((row) => planOf(row, settings, path, size));
+    for (const plan of plans) if (plan.mode === 'files') createFiles(plan.path, FILES, plan.blockSize, CONTENT_SEED);
     return settings.smoke ? await runSmoke(selected, plans, settings, digest, print) : await runRows(selected, plans, settings, print);
   } finally {
     if (folder !== undefined) remove();
@@ -136,11 +139,11 @@ function planOf(row: Row, settings: Settings, path: string, fileSize: number): P
   const small = Math.max(SMOKE.bytes / row.blockSize, row.depth * 2);
   const random = settings.smoke ? small : Math.ceil(row.operations * settings.scale);
   const operations = row.mode === 'sequential' ? fileSize / row.blockSize : random;
+  const where = row.mode === 'files' ? { path: `${path}-${row.blockSize}`, fileSize: FILES * row.blockSize } : { path, fileSize };
   const warmUp = row.mode === 'sequential' ? operations : Math.max(row.depth * 2, Math.ceil(operations / 5));
   return {
     mode: row.mode,
-    path,
-    fileSize,
+    ...where,
     blockSize: row.blockSize,
     depth: row.depth,
     operations,

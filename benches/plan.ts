@@ -6,9 +6,11 @@
  * when one changes, so must the other, or the comparison fails (it does not go wrong silently).
  */
 import { createHash } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
 
-export type PlanMode = 'random' | 'sequential' | 'nop';
+/** `files`: the path is a folder of small files, which are read as wholes, at random. */
+export type PlanMode = 'random' | 'sequential' | 'files' | 'nop';
 
 /** One measured piece of work. Travels to the engine's process as JSON. */
 export interface Plan {
@@ -82,7 +84,7 @@ export class BlockOrder {
   constructor(plan: Plan, operations: number, seed: number) {
     const blocks = blockCount(plan);
     this.#indexes = new Uint32Array(operations);
-    if (plan.mode === 'random') drawRandom(this.#indexes, blocks, seed);
+    if (plan.mode === 'random' || plan.mode === 'files') drawRandom(this.#indexes, blocks, seed);
     else for (let position = 0; position < operations; position += 1) this.#indexes[position] = position % blocks;
   }
 
@@ -133,6 +135,21 @@ export function expectedAnswer(plan: Plan): { bytes: number; checksum: number } 
     checksum = (checksum + blockChecksum(first, last, block)) | 0;
   }
   return { bytes: plan.operations * plan.blockSize, checksum: checksum >>> 0 };
+}
+
+/** Write the files a plan of whole files reads: file `n` holds what would be block `n` of one file. */
+export function createFiles(folder: string, count: number, size: number, contentSeed: number): void {
+  mkdirSync(folder);
+  const words = new Uint32Array(size / 4);
+  for (let file = 0; file < count; file += 1) {
+    for (let index = 0; index < words.length; index += 1) words[index] = contentWord(contentSeed, file * words.length + index);
+    writeFileSync(join(folder, `${file}`), words);
+  }
+}
+
+/** The paths of those files. */
+export function pathsOf(plan: Plan): string[] {
+  return Array.from({ length: blockCount(plan) }, (_, file) => join(plan.path, `${file}`));
 }
 
 const WRITE_BYTES = 1024 * 1024;

@@ -2,7 +2,7 @@
  * Every error that ritsu makes. System errors have Node's shape (`code`, `errno`, `syscall`, `path`, Node's message);
  * our own have a code that begins with `ERR_RITSU_`; a wrong argument has Node's own code for it.
  */
-import { getSystemErrorMap } from 'node:util';
+import { getSystemErrorMap, inspect } from 'node:util';
 
 /**
  * An error that the system gave, as Node's own modules word it. `buffer`, `rest` and `bytesTransferred` say what became of the
@@ -172,8 +172,7 @@ function socketError({ code, text, errno, syscall }: Cause, { address, port }: E
 
 /** An argument of the wrong type, with Node's code and message. */
 export function argumentTypeError(name: string, expected: string, actual: unknown): TypeError {
-  const received = actual === null || actual === undefined ? String(actual) : describe(actual);
-  const error = new TypeError(`The "${name}" argument must be ${expected}. Received ${received}`);
+  const error = new TypeError(`The "${name}" argument must be ${expected}. Received ${describeType(actual)}`);
   return Object.assign(error, { code: 'ERR_INVALID_ARG_TYPE' });
 }
 
@@ -188,12 +187,29 @@ export function rangeError(name: string, range: string, actual: unknown): RangeE
   return Object.assign(error, { code: 'ERR_OUT_OF_RANGE' });
 }
 
+/** A file that is too long to be read as a whole, with Node's code and message. */
+export function fileTooLarge(size: number): RangeError {
+  return Object.assign(new RangeError(`File size (${size}) is greater than 2 GiB`), { code: 'ERR_FS_FILE_TOO_LARGE' });
+}
+
 /** A value in an error's message. An error is due whatever the value is: one that cannot be asked for its name has none. */
 export function describe(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'object' && value !== null) return `an instance of ${nameOf(() => value.constructor) || 'Object'}`;
   if (typeof value === 'function') return `function ${nameOf(() => value)}`;
-  return typeof value === 'string' ? `'${value}'` : `${typeof value} ${String(value)}`.replace(/^number |^undefined /, '');
+  return shown(value, 128);
+}
+
+/** The same where it is the type that is wrong. */
+function describeType(value: unknown): string {
+  if (value === null || value === undefined || typeof value === 'object' || typeof value === 'function') return describe(value);
+  return `type ${typeof value} (${shown(value, 25)})`;
+}
+
+/** A value that is no object, as Node shows it. */
+function shown(value: unknown, most: number): string {
+  const text = inspect(value);
+  return text.length > most + 3 ? `${text.slice(0, most)}...` : text;
 }
 
 function nameOf(named: () => { readonly name?: unknown } | undefined): string {

@@ -59,4 +59,6 @@ export type { Stream } from './stream.js';
 export type { StreamWriteOptions, StreamWriter, StreamWriterOptions } from './stream-writer.js';
 export { interval, sleep } from './timer.js';
 export type { SleepOptions } from './timer.js';
+export { readFile, writeFile } from './whole-file.js';
+export type { FileContent, ReadFileOptions, WriteFileOptions } from './whole-file.js';
 export type { AsyncWrite, FileWriter, WriteOptions, WriteResult, WriterOptions } from './write.js';

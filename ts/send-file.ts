@@ -2,14 +2,14 @@
  * A file's bytes to a stream: read into blocks of the pool, a few ahead, and sent out of the same blocks. The reads are
  * at positions, so neither the file's own position nor its readers are touched.
  *
- * It is one operation to its signal, its time and its scope, however many blocks it takes: the reads and writes have a
- * signal of the transfer's own.
+ * It is one operation to its signal, its time and its scope, however many blocks it takes (`Limits`).
  */
-import { checkCancelOptions, limit, refusal } from './cancel.js';
-import type { CancelCause, CancelOptions, Ending } from './cancel.js';
-import { argumentTypeError, checkInteger, checkPosition, timeoutError } from './errors.js';
+import { checkCancelOptions, refusal } from './cancel.js';
+import type { CancelOptions } from './cancel.js';
+import { argumentTypeError, checkInteger, checkPosition } from './errors.js';
 import type { AbortError, LateOutcome } from './errors.js';
 import { File } from './file.js';
+import { Limits } from './limits.js';
 import type { Bytes } from './memory/bytes.js';
 import type { AllocatorReader } from './read/allocator.js';
 import type { StreamWriter } from './stream-writer.js';
@@ -88,43 +88,18 @@ class Pieces {
   }
 }
 
-/** What ends a transfer as a whole. */
-class Limits {
-  readonly #ended = new AbortController();
-  readonly #stop: (ending: Ending) => void;
-  /** What the pieces are given: one deadline for all of them, so none of their own. */
-  readonly cancel: CancelOptions;
-  #cause: CancelCause | undefined = undefined;
-
-  constructor(options: CancelOptions, timers: Timers) {
-    const { signal, timeout, prompt } = options;
-    const isLimited = signal !== undefined || timeout !== undefined;
-    this.cancel = { signal: isLimited ? this.#ended.signal : undefined, prompt };
-    this.#stop = limit(options, (cause, reason) => {
-      this.#cause = cause;
-      this.#ended.abort(reason);
-    }, timers);
-  }
-
-  over(ending: Ending): void {
-    this.#stop(ending);
-  }
-
-  /** The error of the piece that was cut short, as the transfer's. */
-  failed(piece: Error & Partial<Cut>, sent: number): Error {
-    const wasEnded = piece.name === 'AbortError' && this.#cause !== undefined;
-    this.over(wasEnded ? 'aborted' : 'failed');
-    const { rest } = piece;
-    const outcome = piece.outcome?.then((late) => ({ ...late, bytesTransferred: sent + late.bytesTransferred }));
-    const told = { bytesTransferred: sent + (piece.bytesTransferred ?? 0), ...(rest && { rest }), ...(outcome && { outcome }) };
-    return Object.assign(wasEnded && this.#cause === 'timeout' ? timeoutError('sendFile') : piece, told);
-  }
-}
-
 /** What an error says of the piece that was cut short. */
 interface Cut extends Pick<AbortError, 'bytesTransferred'> {
   readonly rest: Buffer;
   readonly outcome: Promise<LateOutcome>;
+}
+
+/** The error of the piece that was cut short, as the transfer's. */
+function tellSent(piece: Error & Partial<Cut>, sent: number, error: Error): Error {
+  const { rest } = piece;
+  const outcome = piece.outcome?.then((late) => ({ ...late, bytesTransferred: sent + late.bytesTransferred }));
+  const told = { bytesTransferred: sent + (piece.bytesTransferred ?? 0), ...(rest && { rest }), ...(outcome && { outcome }) };
+  return Object.assign(error, told);
 }
 
 /** `timers`: the stream's. */
@@ -146,7 +121,7 @@ export async function sendFile(file: File, writer: StreamWriter, timers: Timers,
       sent += await sendPiece(writer, bytes, most, limits.cancel);
     }
   } catch (error) {
-    throw limits.failed(error as Error, sent);
+    throw tellSent(error as Error, sent, limits.failed(error as Error, 'sendFile'));
   } finally {
     await pieces.drop();
   }

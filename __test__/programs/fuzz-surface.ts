@@ -3,6 +3,7 @@
  * getters of whatever they give. A new export, method or option is fuzzed without a change here.
  */
 import { EventEmitter } from 'node:events';
+import { statSync } from 'node:fs';
 import { MessagePort } from 'node:worker_threads';
 import { Duplex, Readable, Stream, Writable } from 'node:stream';
 import * as ritsu from 'ritsu';
@@ -53,6 +54,7 @@ const NODE_CLASSES: ReadonlySet<unknown> = new Set<unknown>([Readable, Writable,
 export const ENDINGS: ReadonlySet<string> = new Set(['close', 'destroy', 'end', 'reset', 'destroySoon', 'resetAndDestroy', 'cancel', 'abort', 'return', 'throw', 'shutdown', 'Symbol(Symbol.asyncDispose)', 'Symbol(Symbol.dispose)']);
 const ALLOCATE_MAX = 1_000_000;
 const ALLOC_MAX = 2 ** 24;
+const READ_MAX = 2 ** 26;
 
 function ancestors(maker: { readonly prototype: object }): unknown[] {
   const found: unknown[] = [];
@@ -156,6 +158,14 @@ function isFifo(value: unknown): boolean {
   }
 }
 
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).size;
+  } catch {
+    return 0; // it is not there, or goes round in circles
+  }
+}
+
 /** What would leave the program's own grounds, or fill them. */
 export function tame({ label, name }: Method, args: unknown[], { random, fds, ports }: Surroundings): unknown[] {
   const [first, second] = args;
@@ -163,7 +173,9 @@ export function tame({ label, name }: Method, args: unknown[], { random, fds, po
   if (label === 'new Proactor') args.length = Math.min(args.length, 1);
   if ((name === 'pipe' || name === 'ready') && isFd(first)) args[0] = random.pick(fds);
   // A FIFO that is read as a file would keep a thread of the node backend for ever.
-  if (name === 'open' && isFifo(first)) args[0] = random.pick(FILES);
+  if (['open', 'readFile', 'writeFile'].includes(name) && isFifo(first)) args[0] = random.pick(FILES);
+  // Some other call may have made a file of a gigabyte: nothing but a hole.
+  if (name === 'readFile' && FILES.some((file) => sizeOf(file) > READ_MAX)) args[0] = 'missing';
   if (['listen', 'connect', 'bind'].includes(name) && isForeignPort(first, ports)) args[0] = 0;
   if (name === 'send' && isForeignPort(second, ports)) args[1] = random.pick([...ports, 0]);
   if (name.endsWith('Membership') && typeof first === 'string') args[1] = first.includes(':') ? '::%lo' : HOST;

@@ -133,6 +133,10 @@ export const hybridOwnedUnfenced = ritsu('ritsu hybrid owned, fence off', 'ritsu
 export const iterateAllocator = ritsu('ritsu allocator', 'ritsu-file/iterate-allocator');
 export const iterateSubmit = ritsu('ritsu submit', 'ritsu-file/iterate-submit');
 export const iterateHybrid = ritsu('ritsu hybrid pooled', 'ritsu-file/iterate-hybrid');
+export const wholeFiles = ritsu('ritsu readFile', 'ritsu-file/whole-files');
+export const wholePromises = node('node fs.promises.readFile', 'node-file/whole-promises');
+export const wholeCallback = node('node fs.readFile', 'node-file/whole-callback');
+export const wholeSync = node('node fs.readFileSync', 'node-file/whole-sync');
 export const nopBatch = ritsu('ritsu no-op, awaited as a batch', 'ritsu-nop/nop');
 export const nopLanes = ritsu('ritsu no-op, in lanes', 'ritsu-nop/lanes');
 

@@ -1,9 +1,10 @@
 /** node:fs in its four ways, as a careful user writes them: buffers reused, nothing allocated that need not be. */
-import { close, constants, createReadStream, open, openSync, read, readSync } from 'node:fs';
-import { open as openHandle } from 'node:fs/promises';
+import { close, constants, createReadStream, open, openSync, read, readFile, readFileSync, readSync } from 'node:fs';
+import { open as openHandle, readFile as readWholeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { Meter } from '../meter.ts';
+import { pathsOf } from '../plan.ts';
 import type { Plan } from '../plan.ts';
 import { inLanes } from './session.ts';
 import type { Session, Workload, Workloads } from './session.ts';
@@ -135,4 +136,45 @@ const byob = streaming(async (plan, meter) => {
   }
 });
 
-export const workloads: Workloads = { promises, callback, sync, stream, byob };
+/** Many small files, each read as a whole. */
+function wholeFiles(readWhole: (path: string) => Promise<Buffer>): Workload {
+  return async (plan): Promise<Session> => {
+    const paths = pathsOf(plan);
+    return {
+      pass: (meter) =>
+        inLanes(plan.depth, async () => {
+          for (let file = meter.next(); file >= 0; file = meter.next()) {
+            const started = meter.start();
+            const bytes = await readWhole(paths[file]!);
+            meter.finish(started, bytes, bytes.length, file);
+          }
+        }),
+      close: async () => {},
+    };
+  };
+}
+
+const wholeFilesSync: Workload = async (plan) => {
+  const paths = pathsOf(plan);
+  return {
+    async pass(meter) {
+      for (let file = meter.next(); file >= 0; file = meter.next()) {
+        const started = meter.start();
+        const bytes = readFileSync(paths[file]!);
+        meter.finish(started, bytes, bytes.length, file);
+      }
+    },
+    close: async () => {},
+  };
+};
+
+export const workloads: Workloads = {
+  promises,
+  callback,
+  sync,
+  stream,
+  byob,
+  'whole-promises': wholeFiles((path) => readWholeFile(path)),
+  'whole-callback': wholeFiles(promisify(readFile)),
+  'whole-sync': wholeFilesSync,
+};

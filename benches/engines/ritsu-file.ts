@@ -1,7 +1,8 @@
 /** ritsu's three styles, as their users write them; with the fence (the default) and without. */
-import { Proactor, alloc, open, owned, pooled } from 'ritsu';
+import { Proactor, alloc, open, owned, pooled, readFile } from 'ritsu';
 import type { AsyncRead, Bytes, File } from 'ritsu';
 import type { Meter } from '../meter.ts';
+import { pathsOf } from '../plan.ts';
 import type { Plan } from '../plan.ts';
 import { inLanes } from './session.ts';
 import type { Session, Workload, Workloads } from './session.ts';
@@ -175,7 +176,26 @@ const submitAhead: Workload = async (plan) => {
   };
 };
 
+/** Many small files, each read as a whole. */
+const wholeFiles: Workload = async (plan) => {
+  const proactor = new Proactor();
+  const paths = pathsOf(plan);
+  return {
+    copies: () => proactor.stats().copies,
+    pass: (meter) =>
+      inLanes(plan.depth, async () => {
+        for (let file = meter.next(); file >= 0; file = meter.next()) {
+          const started = meter.start();
+          const bytes = await readFile(paths[file]!, { proactor });
+          meter.finish(started, bytes, bytes.length, file);
+        }
+      }),
+    close: () => proactor.close(),
+  };
+};
+
 export const workloads: Workloads = {
+  'whole-files': wholeFiles,
   allocator: workload(true, allocator),
   'allocator-many': workload(true, allocatorMany),
   'allocator-offloaded': workload(true, allocator, true),

@@ -37,7 +37,7 @@ export interface FileReads {
 }
 
 /** A read whose result is its reader's as soon as it is there. */
-function land(operation: ReadOperation, completion: Completion): Bytes | null | Failure {
+export function land(operation: ReadOperation, completion: Completion): Bytes | null | Failure {
   return operation.landing!.land(operation, completion);
 }
 
