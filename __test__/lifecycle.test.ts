@@ -11,6 +11,7 @@
 import { execFileSync } from 'node:child_process';
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
+import { AVAILABLE } from './support/backends.ts';
 import { writeBlocks, BLOCK } from './support/blocks.ts';
 import { EXITS, endedWith, reported, runProgram } from './support/child.ts';
 import type { Ended } from './support/child.ts';
@@ -185,3 +186,12 @@ ringTest('a ring that breaks in a call from a continuation is the end of its ope
   endedWith(t, ended, 0);
   t.deepEqual(reported(ended), { thrown: 'ERR_RITSU_PANIC', failed: ['ERR_RITSU_CLOSED', 'ERR_RITSU_CLOSED'], open: false });
 });
+
+// Seen red on `node`: its registries ended with each proactor, and with the one that had something to tell all others fell silent.
+for (const backend of AVAILABLE) {
+  test(`${backend}: proactors that come and go leave the program's own FinalizationRegistry alone`, async (t) => {
+    const ended = await runProgram('registries', [backend], { nodeOptions: ['--expose-gc', '--no-warnings'], timeoutMs: 30_000 });
+    endedWith(t, ended, 0);
+    t.deepEqual(reported(ended), { told: 10 });
+  });
+}

@@ -32,7 +32,7 @@ function benchOf(random: Random, options: KernelOptions): Bench {
   const kernel = new KernelModel(random, options);
   const channel = { proactor: kernel.host, descriptor: 7, kind: 'tcp' } as const;
   const intake = new Intake(channel);
-  const source = new StreamSource({ ...channel, intake, closed: false });
+  const source = new StreamSource({}, { ...channel, intake, closed: false });
   return { kernel, intake, source };
 }
 

@@ -1,7 +1,7 @@
 /**
  * What of a stream lives on while something is in flight: its descriptor, its `Intake`, the turns of its writes (`Turns`; one
- * object with them, since there are as many as connections), and the order of its end. Whoever uses a stream refers to its
- * channel by its `StreamSource`, and the channel never to that, so that a forgotten one can be collected.
+ * object with them, since there are as many as connections), and the order of its end. A `Stream`
+ * refers to its channel and never the other way, so that a forgotten one can be collected.
  *
  * States: open -> closing (reads fail, what is armed is drained; writes that were called finish, unless it is
  * destroyed) -> closed (CLOSE, which the core orders behind what is in flight).
@@ -102,10 +102,6 @@ export class Channel extends Turns implements WriterTarget, Unclosed, Resident {
   /** Node takes no write back: a small one that waits can be withdrawn only as long as it has not gone with another. */
   get gathers(): boolean {
     return this.proactor.backend.name !== 'node';
-  }
-
-  get turns(): Turns {
-    return this;
   }
 
   get unflushed(): Unflushed {

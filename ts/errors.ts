@@ -197,19 +197,19 @@ export function describe(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`;
   if (typeof value === 'object' && value !== null) return `an instance of ${nameOf(() => value.constructor) || 'Object'}`;
   if (typeof value === 'function') return `function ${nameOf(() => value)}`;
-  return shown(value, 128);
+  return shown(value, 128, 128);
 }
 
 /** The same where it is the type that is wrong. */
 function describeType(value: unknown): string {
   if (value === null || value === undefined || typeof value === 'object' || typeof value === 'function') return describe(value);
-  return `type ${typeof value} (${shown(value, 25)})`;
+  return `type ${typeof value} (${shown(value, 28, 25)})`;
 }
 
 /** A value that is no object, as Node shows it. */
-function shown(value: unknown, most: number): string {
+function shown(value: unknown, most: number, left: number): string {
   const text = inspect(value);
-  return text.length > most + 3 ? `${text.slice(0, most)}...` : text;
+  return text.length > most ? `${text.slice(0, left)}...` : text;
 }
 
 function nameOf(named: () => { readonly name?: unknown } | undefined): string {

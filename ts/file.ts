@@ -24,7 +24,6 @@ import { SubmitReader } from './read/submit.js';
 import type { SubmitterOptions } from './read/submit.js';
 import { Stat } from './stat.js';
 import type { WriteCodes } from './transfer.js';
-import type { Turns } from './turns.js';
 import { closeWhenCollected } from './unclosed.js';
 import { FileWriter, turnsFrom } from './write.js';
 import type { WriterOptions, WriterTarget } from './write.js';
@@ -112,6 +111,7 @@ export class File implements AsyncDisposable {
   readonly #options: number;
   readonly #source: FileSource;
   readonly #handle: FileHandle;
+  #target: WriterTarget | undefined = undefined;
   #closed: Promise<void> | undefined = undefined;
 
   /** @internal Used by `open`. */
@@ -163,7 +163,8 @@ export class File implements AsyncDisposable {
 
   /** Write to the file; from its beginning, or its end when it was opened to append. */
   writer(options?: WriterOptions): FileWriter {
-    return new FileWriter({ target: this.#targetOf(turnsFrom(options)) });
+    const turns = turnsFrom(options);
+    return new FileWriter({ target: (this.#target ??= this.#makeTarget()), turns });
   }
 
   /** What the system knows of the file; the fields of Node's `fs.Stats`. */
@@ -251,14 +252,13 @@ export class File implements AsyncDisposable {
     else this.#proactor.watch(operation, options);
   }
 
-  /** As its writer sees it, which has these turns, and keeps the file alive. */
-  #targetOf(turns: Turns): WriterTarget {
+  /** As its writers see it, which keep it alive. */
+  #makeTarget(): WriterTarget {
     const handle = this.#handle;
     return {
       host: this.#proactor,
       codes: CODES,
       unflushed: handle.unflushed,
-      turns,
       get closed() {
         return handle.closed;
       },

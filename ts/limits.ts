@@ -29,10 +29,20 @@ export class Limits {
     this.#stop(ending);
   }
 
-  /** It has failed by this error of an operation. What is to be told: a time that is over is the work's, not the operation's. */
-  failed(error: Error, what: string): Error {
+  /** At once where there is nothing to wait for. */
+  async #endAfter(outcome: Promise<unknown> | undefined, ending: Ending): Promise<void> {
+    if (outcome !== undefined) await outcome;
+    this.over(ending);
+  }
+
+  /**
+   * It has failed by this error of an operation. What is to be told: a time that is over is the work's, not the operation's. One that
+   * was given up promptly is over when the operation is.
+   */
+  failed(error: Error & { readonly outcome?: Promise<unknown> | undefined }, what: string): Error {
+    const { outcome } = error;
     const wasEnded = error.name === 'AbortError' && this.#cause !== undefined;
-    this.over(wasEnded ? 'aborted' : 'failed');
-    return wasEnded && this.#cause === 'timeout' ? timeoutError(what) : error;
+    void this.#endAfter(outcome, wasEnded ? 'aborted' : 'failed');
+    return wasEnded && this.#cause === 'timeout' ? Object.assign(timeoutError(what), outcome && { outcome }) : error;
   }
 }

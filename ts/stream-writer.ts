@@ -6,7 +6,7 @@ import { argumentValueError, checkBoolean, checkOptions } from './errors.js';
 import type { Writable } from './memory/parcel.js';
 import { planOf } from './read/read.js';
 import type { Plan } from './read/read.js';
-import { Writer } from './write.js';
+import { PLAN, Writer } from './write.js';
 import type { WriteOptions, WriteResult, WriterResource } from './write.js';
 
 /** How a stream is written. */
@@ -26,17 +26,22 @@ export interface StreamPlan extends Plan {
   readonly zeroCopy?: true;
 }
 
+/** What most writers never need. */
+interface Unusual {
+  /** As it was made. */
+  readonly zeroCopy: boolean;
+  finished: Promise<void> | undefined;
+}
+
 /** Writes to a stream. Made by `writer()` of the stream; all writers of one take turns. */
 export class StreamWriter extends Writer {
-  // Of most writers neither: on the prototype, as with `Operation`.
-  declare private zeroCopy: boolean;
-  declare private finished: Promise<void> | undefined;
+  #unusual: Unusual | undefined = undefined;
 
   /** @internal Used by resources: `stream.writer()`. */
   constructor(stream: WriterResource, options: StreamWriterOptions = {}) {
     checkOptions(options);
     super(stream);
-    if (checkBoolean('options.zeroCopy', options.zeroCopy) === true) this.zeroCopy = true;
+    if (checkBoolean('options.zeroCopy', options.zeroCopy) === true) this.#unusual = { zeroCopy: true, finished: undefined };
   }
 
   /**
@@ -54,19 +59,17 @@ export class StreamWriter extends Writer {
 
   /** Write all that was pushed, then say that no more will come. A pipe is closed, a socket can still be read. */
   override end(): Promise<void> {
-    this.finished ??= super.end();
-    return this.finished;
+    const unusual = (this.#unusual ??= { zeroCopy: false, finished: undefined });
+    return (unusual.finished ??= super.end());
   }
 
   /** @internal */
-  protected override plan(options: StreamWriteOptions | undefined): StreamPlan {
+  protected override [PLAN](options: StreamWriteOptions | undefined): StreamPlan {
     const plan = planOf(options);
     if (plan.position !== undefined) {
       throw argumentValueError('options.position', 'must not be given: a stream has no positions', plan.position);
     }
-    const zeroCopy = (options === undefined ? undefined : checkBoolean('options.zeroCopy', options.zeroCopy)) ?? this.zeroCopy;
-    return zeroCopy ? { ...plan, zeroCopy } : plan;
+    const zeroCopy = (options === undefined ? undefined : checkBoolean('options.zeroCopy', options.zeroCopy)) ?? this.#unusual?.zeroCopy;
+    return zeroCopy === true ? { ...plan, zeroCopy } : plan;
   }
 }
-
-Object.assign(StreamWriter.prototype, { zeroCopy: false, finished: undefined });

@@ -2,8 +2,8 @@
  * A live stream: a socket or a pipe, read in any of the three styles, written, half-closed and closed. The parent of
  * `TcpStream`, `UnixStream` and `Pipe`.
  *
- * A stream that the program forgot, with all its readers and writers, is closed when it is collected: those refer to its
- * `StreamSource`, and nothing that is in flight does but reads that wait. What has to live on is its `Channel` (`ts/channel.ts`).
+ * A stream that the program forgot, with all its readers and writers, is closed when it is collected: those refer to it by its
+ * `StreamSource`, and of what is in flight only reads that wait do. What has to live on is its `Channel` (`ts/channel.ts`).
  */
 import { checkCancelOptions } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
@@ -37,8 +37,8 @@ export class Stream implements AsyncDisposable {
 
   /** @internal Used by `connect`, `accept` and `pipe`, which give it a descriptor that is then its own. */
   constructor(proactor: Proactor, descriptor: number, fd: number, kind: StreamKind) {
-    this.#source = new StreamSource(new Channel(proactor, descriptor, fd, kind));
-    closeWhenCollected(this.#source, this.#source.channel);
+    this.#source = new StreamSource(this, new Channel(proactor, descriptor, fd, kind));
+    closeWhenCollected(this, this.#source.channel);
   }
 
   /** @internal */

@@ -13,8 +13,8 @@ export interface Turn extends Operation<never> {
   begin(): void;
 }
 
-/** `advancing`: the next is just being begun. `claimed`: the turn is that of one which is still to be made. */
-type Stage = 'idle' | 'claimed' | 'advancing' | 'busy';
+/** `claimed`: the turn is that of one which is still to be made. `advancing`: the next is just being begun; `passing`: after another. */
+type Stage = 'idle' | 'claimed' | 'advancing' | 'passing' | 'busy';
 
 /** Operations of one resource that follow each other: the next begins when the one before has ended. */
 export class Turns {
@@ -25,7 +25,6 @@ export class Turns {
   declare private onIdle: (() => void)[] | undefined;
   #current: Turn | undefined = undefined;
   #stage: Stage = 'idle';
-  #isBusy = false;
 
   /** Called when one gets its turn while none had it, and when none has it any more. */
   busy(_on: boolean): void {}
@@ -51,7 +50,7 @@ export class Turns {
   passed(turn: Turn): void {
     if (turn !== this.#current) return; // it waited: dropped when its turn comes
     this.#current = undefined;
-    if (this.#stage !== 'advancing') this.advance(this.line?.shift()); // else it was refused at once: the loop below goes on
+    if (this.#stage !== 'advancing' && this.#stage !== 'passing') this.advance(this.line?.shift()); // else it was refused at once: the loop below goes on
   }
 
   /** Resolves when none is in flight or waits. */
@@ -67,7 +66,7 @@ export class Turns {
 
   /** One has its turn. */
   get isBusy(): boolean {
-    return this.#isBusy;
+    return this.#stage === 'busy' || this.#stage === 'passing';
   }
 
   /** Whether any waits. */
@@ -87,7 +86,8 @@ export class Turns {
 
   /** Begin this one; if that ends at once, those that wait. */
   private advance(first: Turn | undefined): void {
-    this.#stage = 'advancing';
+    const wasBusy = this.isBusy;
+    this.#stage = wasBusy ? 'passing' : 'advancing';
     for (let next = first; next !== undefined; next = this.line?.shift()) {
       if (next.settled) continue;
       this.#current = next;
@@ -96,10 +96,7 @@ export class Turns {
     }
     const isBusy = this.#current !== undefined;
     this.#stage = isBusy ? 'busy' : 'idle';
-    if (isBusy !== this.#isBusy) {
-      this.#isBusy = isBusy;
-      this.busy(isBusy);
-    }
+    if (isBusy !== wasBusy) this.busy(isBusy);
     if (!isBusy && this.onIdle !== undefined) for (const resolve of this.onIdle.splice(0)) resolve();
   }
 }

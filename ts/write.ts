@@ -48,8 +48,6 @@ export interface WriterTarget extends WriteTarget {
   /** It is closed, or being closed. */
   readonly closed: boolean;
   readonly unflushed: Unflushed;
-  /** The order of the writes without a position. */
-  readonly turns: Turns;
   /** Begin the write; `all`: it is to go on until all of it is written. */
   dispatch(transfer: Transfer, plan: Plan, all: boolean): Promise<WriteResult>;
   /** All of it is written, and no more will come. */
@@ -59,14 +57,24 @@ export interface WriterTarget extends WriteTarget {
 /** What a writer keeps alive, so that it is not closed as forgotten. */
 export interface WriterResource {
   readonly target: WriterTarget;
+  /** The order of the writes without a position. */
+  readonly turns: Turns;
+}
+
+/** @internal A method that no field of a program's own gets in the way of. */
+export const PLAN: unique symbol = Symbol('plan');
+
+/** What most writers never need. */
+interface Unusual {
+  /** What was pushed since the last flush. */
+  pushed: Parcel[] | undefined;
+  ended: boolean;
 }
 
 /** What writers of files and of streams have in common. */
 export abstract class Writer implements AsyncWrite {
   readonly #resource: WriterResource;
-  /** What was pushed since the last flush; of most writers never anything. */
-  #pushed: Parcel[] | undefined = undefined;
-  declare private ended: boolean;
+  #unusual: Unusual | undefined = undefined;
 
   /** @internal */
   constructor(resource: WriterResource) {
@@ -78,36 +86,38 @@ export abstract class Writer implements AsyncWrite {
    * const { bytesWritten, rest } = await file.writer().write('hello\n');
    */
   write(data: Writable, options?: WriteOptions): Promise<WriteResult> {
-    return this.writeOne(data, options, false);
+    return Writer.#write(this, data, options, false);
   }
 
   writeAll(data: Writable, options?: WriteOptions): Promise<WriteResult> {
-    return this.writeOne(data, options, true);
+    return Writer.#write(this, data, options, true);
   }
 
   /** Throws when the data cannot be written; nothing is pushed then. */
   push(data: Writable): this {
     const { target } = this.#resource;
-    if (this.ended || target.closed) throw closedError('write');
-    const last = this.#pushed?.at(-1);
+    if (this.#unusual?.ended === true || target.closed) throw closedError('write');
+    const unusual = (this.#unusual ??= { pushed: undefined, ended: false });
+    const last = unusual.pushed?.at(-1);
     if (last === undefined || !last.append(data)) {
       const parcel = Parcel.take(target.host, data);
-      if (this.#pushed === undefined) target.unflushed.add((this.#pushed = []));
-      this.#pushed.push(parcel);
+      if (unusual.pushed === undefined) target.unflushed.add((unusual.pushed = []));
+      unusual.pushed.push(parcel);
     }
     return this;
   }
 
   flush(options?: WriteOptions): Promise<WriteResult> {
-    return this.flushAs(options, false);
+    return Writer.#flush(this, options, false);
   }
 
   async end(): Promise<void> {
-    const flushed = this.#pushed !== undefined ? this.flushAs(undefined, true) : undefined;
-    this.ended = true;
+    const unusual = (this.#unusual ??= { pushed: undefined, ended: false });
+    const flushed = unusual.pushed !== undefined ? Writer.#flush(this, undefined, true) : undefined;
+    unusual.ended = true;
     await flushed;
-    const { target } = this.#resource;
-    await target.turns.idle();
+    const { target, turns } = this.#resource;
+    await turns.idle();
     await target.finish?.();
   }
 
@@ -117,42 +127,43 @@ export abstract class Writer implements AsyncWrite {
   }
 
   /** @internal Check the options, once. */
-  protected plan(options: WriteOptions | undefined): Plan {
+  protected [PLAN](options: WriteOptions | undefined): Plan {
     return planOf(options);
   }
 
-  private writeOne(data: Writable, options: WriteOptions | undefined, all: boolean): Promise<WriteResult> {
+  // Static: private methods would cost each writer 8 bytes, and there are as many as connections.
+
+  static #write(writer: Writer, data: Writable, options: WriteOptions | undefined, all: boolean): Promise<WriteResult> {
     try {
-      if (this.ended) throw closedError('write');
-      const plan = this.plan(options);
-      const { target } = this.#resource;
-      return begin(target, [Parcel.take(target.host, data, target, plan)], plan, all);
+      if (writer.#unusual?.ended === true) throw closedError('write');
+      const plan = writer[PLAN](options);
+      const { target } = writer.#resource;
+      return begin(writer.#resource, [Parcel.take(target.host, data, target, plan)], plan, all);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  private flushAs(options: WriteOptions | undefined, all: boolean): Promise<WriteResult> {
+  static #flush(writer: Writer, options: WriteOptions | undefined, all: boolean): Promise<WriteResult> {
     try {
-      if (this.ended) throw closedError('writev');
-      const plan = this.plan(options);
-      const { target } = this.#resource;
-      const parcels = this.#pushed ?? [];
-      if (this.#pushed !== undefined) target.unflushed.delete(this.#pushed);
-      this.#pushed = undefined;
-      return begin(target, parcels, plan, all);
+      const unusual = writer.#unusual;
+      if (unusual?.ended === true) throw closedError('writev');
+      const plan = writer[PLAN](options);
+      const parcels = unusual?.pushed ?? [];
+      if (unusual?.pushed !== undefined) {
+        writer.#resource.target.unflushed.delete(unusual.pushed);
+        unusual.pushed = undefined;
+      }
+      return begin(writer.#resource, parcels, plan, all);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 }
 
-// On the prototype, as with `Operation`: there are as many as connections.
-Object.assign(Writer.prototype, { ended: false });
-
-function begin(target: WriterTarget, parcels: readonly Parcel[], plan: Plan, all: boolean): Promise<WriteResult> {
+function begin({ target, turns }: WriterResource, parcels: readonly Parcel[], plan: Plan, all: boolean): Promise<WriteResult> {
   const { position } = plan;
-  const transfer = new Transfer(target, parcels, all, position === undefined ? target.turns : undefined);
+  const transfer = new Transfer(target, parcels, all, position === undefined ? turns : undefined);
   if (position !== undefined) transfer.position = position;
   return target.dispatch(transfer, plan, all);
 }
@@ -167,4 +178,7 @@ export function turnsFrom(options: WriterOptions = {}): Turns {
 }
 
 /** Writes to a file. Made by `writer()` of the file. */
-export class FileWriter extends Writer {}
+export class FileWriter extends Writer {
+  /** For the compiler: a writer of a stream is none of a file. */
+  declare private readonly of: 'file';
+}

@@ -6,8 +6,8 @@
  */
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { bind, connect, listen, open } from 'ritsu';
-import type { AsyncRead, TcpStream } from 'ritsu';
+import { alloc, bind, connect, listen, open } from 'ritsu';
+import type { AsyncRead, Stream, TcpStream } from 'ritsu';
 import { BACKENDS, onEach, onEachAlone } from '../support/backends.ts';
 import { endedWith, reported, runProgram } from '../support/child.ts';
 import { collectUntil } from '../support/collect.ts';
@@ -113,7 +113,11 @@ onEachAlone('what somebody still writes to, or sends a file to, is not', {}, asy
     accepted.push(peer);
     return stream;
   };
-  const written = await makeStream().then((stream) => stream.writer());
+  let weak: WeakRef<TcpStream> | undefined;
+  const written = await makeStream().then((stream) => {
+    weak = new WeakRef(stream);
+    return stream.writer();
+  });
   const path = freshPath('sent');
   writeFileSync(path, randomBytes(LARGE));
   const file = await open(path, { proactor });
@@ -122,6 +126,7 @@ onEachAlone('what somebody still writes to, or sends a file to, is not', {}, asy
   await eventually(t, 'the sending has begun', () => accepted.length === 2);
   await collectUntil(() => proactor.stats().descriptorsOpen < 6, 20);
   t.is(proactor.stats().descriptorsOpen, 6);
+  t.false(weak?.deref()?.closed, 'nor is the stream itself collected');
   await written.writeAll('still there');
   const bytes = await accepted[0]!.allocator().read();
   t.is(bytes?.data.toString(), 'still there');
@@ -134,6 +139,46 @@ onEachAlone('what somebody still writes to, or sends a file to, is not', {}, asy
   t.is(await sending, LARGE);
   await closeAll(...accepted, listener);
   await file.close();
+});
+
+// Seen red: a block went on referring to the reader that it was read for last.
+onEachAlone('memory that an allocator of the program keeps does not keep a stream', {}, async (t, proactor) => {
+  const listener = await listen({ port: 0, host: '127.0.0.1', proactor });
+  const free: Buffer[] = [];
+  const allocator = { acquire: () => free.pop() ?? alloc(4096, { proactor }), release: (memory: Buffer) => void free.push(memory) };
+  const peers: Stream[] = [];
+  const talk = async (): Promise<void> => {
+    const [stream, peer] = await Promise.all([connect({ port: listener.address().port, host: '127.0.0.1', proactor }), listener.accept()]);
+    peers.push(peer);
+    await peer.writer().writeAll('x');
+    const bytes = await stream.allocator({ allocator }).read();
+    bytes?.release();
+    const own = stream.submitter({ blockSize: 4096 });
+    await peer.writer().writeAll('y');
+    free.push((await own.pull())!.take());
+  };
+  for (let count = 0; count < 3; count += 1) await forget(talk);
+  t.is(free.length, 3 + 1);
+  t.true(await collectUntil(() => proactor.stats().descriptorsOpen === 1 + peers.length, 2000), `${proactor.stats().descriptorsOpen} open`);
+  await closeAll(...peers, listener);
+});
+
+// Seen red: such names were fields of the library's.
+onEachAlone('fields that a program puts on what it was given are its own', {}, async (t, proactor) => {
+  const pair = await disposed(t, tcpPair(proactor));
+  const [reader, hybrid, writer] = [pair.inside.allocator(), pair.inside.hybrid(), pair.outside.writer()];
+  const own = { closed: true, ended: true, finished: true, pushed: [], zeroCopy: 7, target: 'x', source: 1, plan: 1, remote: 'r', local: 'l', into: 5, remoteEnd: 1 };
+  for (const each of [reader, hybrid, writer]) Object.assign(each, own);
+  const { closed, ...others } = own; // a stream has that one
+  Object.assign(pair.inside, others);
+  t.true(closed);
+  await writer.writeAll('hello');
+  const first = await reader.read();
+  t.is(first?.data.toString(), 'hello');
+  first?.release();
+  t.is(pair.inside.remoteAddress, '127.0.0.1');
+  await writer.end();
+  t.is(await hybrid.pull(), null);
 });
 
 const knowsNet = process.allowedNodeEnvironmentFlags.has('--allow-net');

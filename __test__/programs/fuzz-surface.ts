@@ -33,7 +33,7 @@ const INTERNAL: Readonly<Record<string, readonly string[]>> = {
   RitsuError: ['constructor'],
   TimeoutError: ['constructor'],
   AbortError: ['constructor'],
-  Bytes: ['surrender'],
+  Bytes: ['surrender', 'copyTo'],
   OwnedBuffer: ['prepare', 'complete', 'refuse'],
   PooledBuffer: ['prepare', 'complete', 'memoryFor'],
   SubmitReader: ['keep'],

@@ -101,6 +101,13 @@ export const typescriptRules: Rule[] = [
     ],
   },
   {
+    name: 'no FinalizationRegistry is ever collected: it would silence all others of the process (V8 of Node 22 and 24)',
+    applies: isLibrary,
+    check: ({ code }) => findAll(code, /^(?!const \w+ = ).*\bnew FinalizationRegistry\b.*/gm),
+    bad: [sourceOf('ts/a.ts', 'class A {\n  #b = new FinalizationRegistry(c);\n}\n'), sourceOf('ts/a.ts', '  const a = new FinalizationRegistry(b);\n')],
+    good: [sourceOf('ts/a.ts', 'const a = new FinalizationRegistry<B>((b) => b.c());\n')],
+  },
+  {
     name: 'the index contains only exports',
     applies: (path) => path === 'ts/index.ts',
     check: beyondExports,

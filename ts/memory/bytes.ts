@@ -138,6 +138,7 @@ export class Bytes {
       throw new RitsuError('ERR_RITSU_NOT_OWNED', 'pool memory cannot be taken; copy() keeps the bytes');
     }
     const { data } = this;
+    block.keeper = undefined; // who gave it to be read may be forgotten now
     const memory = Bytes.#end(this)!;
     if (data.length === memory.byteLength) return data; // whole already
     return isDetached(memory) ? EMPTY : viewOf(memory, 0, memory.byteLength);
@@ -147,11 +148,17 @@ export class Bytes {
   copy(): Buffer<ArrayBuffer> {
     if (this.released) throw new RitsuError('ERR_RITSU_RELEASED', 'these bytes were released');
     if (this.#data !== undefined || this.#block?.fence !== true) return Buffer.from(this.data);
-    // Nobody has a view, and none is made that anybody could get: the memory need not be moved for it.
     const copy = allocate(this.#length);
-    setBytes(copy, viewOf(this.#memory!, this.#offset, this.#length));
-    this.#stage = COPIED;
+    this.copyTo(copy);
     return copy;
+  }
+
+  /** @internal The bytes at the beginning of memory of the library's own, which is long enough. */
+  copyTo(target: Uint8Array): void {
+    if (this.#data !== undefined || this.#block?.fence !== true) return setBytes(target, this.data);
+    // Nobody has a view, and none is made that anybody could get: the memory need not be moved for it.
+    setBytes(target, viewOf(this.#memory!, this.#offset, this.#length));
+    this.#stage = COPIED;
   }
 
   /**

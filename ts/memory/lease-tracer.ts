@@ -5,21 +5,22 @@
  */
 import type { Bytes } from './bytes.js';
 
-export class LeaseTracer {
-  readonly #registry = new FinalizationRegistry<string>((site) => {
-    process.emitWarning(`a lease was collected without having been released; it was asked for${site}`, {
-      code: 'RITSU_LEASE_LEAK',
-      type: 'RitsuWarning',
-    });
+// For all tracers, since it must not be collected: see `ts/backend/node/blocks.ts`.
+const registry = new FinalizationRegistry<string>((site) => {
+  process.emitWarning(`a lease was collected without having been released; it was asked for${site}`, {
+    code: 'RITSU_LEASE_LEAK',
+    type: 'RitsuWarning',
   });
+});
 
+export class LeaseTracer {
   /** Remember where the operation was made. */
   mark(operation: { site: string | undefined }): void {
     operation.site = new Error('lease').stack?.replace(/^.*\n/, '\n');
   }
 
   watch(bytes: Bytes, site: string | undefined): void {
-    this.#registry.register(bytes, site ?? ' at an unknown place', bytes);
-    bytes.onReleased = () => this.#registry.unregister(bytes);
+    registry.register(bytes, site ?? ' at an unknown place', bytes);
+    bytes.onReleased = () => registry.unregister(bytes);
   }
 }

@@ -12,11 +12,16 @@ import type { OptionTarget } from './options.js';
 /** Seconds of linger that the system can be told (it counts in ticks). */
 const LINGER_MAX_SECONDS = 32_767;
 
+/** The ends of a connection, which stay what they were. */
+interface Addresses {
+  remote: InternetAddress | undefined;
+  local: InternetAddress | undefined;
+}
+
 /** A TCP connection: a `Stream` with addresses and options. Made by `connect` and by a `TcpListener`. */
 export class TcpStream extends Stream {
-  // Most connections are never asked: they stand on the prototype until one is; and methods `private` by word, as with `Operation`.
-  declare private remote: InternetAddress | undefined;
-  declare private local: InternetAddress | undefined;
+  /** Those that were asked for; of most connections none. */
+  #addresses: Addresses | undefined = undefined;
 
   /** @internal Used by `connect` and `TcpListener`. */
   constructor(proactor: Proactor, descriptor: number, fd: number) {
@@ -25,37 +30,37 @@ export class TcpStream extends Stream {
 
   /** The peer's address; undefined when it is not connected any more and was never asked. */
   get remoteAddress(): string | undefined {
-    return this.remoteEnd()?.address;
+    return TcpStream.#end(this, 'remote')?.address;
   }
 
   /** The peer's port. */
   get remotePort(): number | undefined {
-    return this.remoteEnd()?.port;
+    return TcpStream.#end(this, 'remote')?.port;
   }
 
   /** The family of the peer's address. */
   get remoteFamily(): 'IPv4' | 'IPv6' | undefined {
-    return this.remoteEnd()?.family;
+    return TcpStream.#end(this, 'remote')?.family;
   }
 
   /** Our address; undefined when it is not connected any more and was never asked. */
   get localAddress(): string | undefined {
-    return this.localEnd()?.address;
+    return TcpStream.#end(this, 'local')?.address;
   }
 
   /** Our port. */
   get localPort(): number | undefined {
-    return this.localEnd()?.port;
+    return TcpStream.#end(this, 'local')?.port;
   }
 
   /** The family of our address. */
   get localFamily(): 'IPv4' | 'IPv6' | undefined {
-    return this.localEnd()?.family;
+    return TcpStream.#end(this, 'local')?.family;
   }
 
   /** Our end, as Node's `socket.address()` gives it. */
   address(): InternetAddress | undefined {
-    return this.localEnd();
+    return TcpStream.#end(this, 'local');
   }
 
   /**
@@ -64,7 +69,7 @@ export class TcpStream extends Stream {
    * stream.setNoDelay();
    */
   setNoDelay(on = true): this {
-    setOption(this.target, SocketOption.NO_DELAY, on ? 1 : 0, 'setsockopt');
+    setOption(TcpStream.#target(this), SocketOption.NO_DELAY, on ? 1 : 0, 'setsockopt');
     return this;
   }
 
@@ -76,8 +81,8 @@ export class TcpStream extends Stream {
    */
   setKeepAlive(on = false, initialDelay = 0): this {
     const seconds = Math.floor(checkInteger('initialDelay', initialDelay, 0, 2 ** 31 - 1) / 1000);
-    setOption(this.target, SocketOption.KEEP_ALIVE, on ? 1 : 0, 'setsockopt');
-    if (on && seconds > 0) setOption(this.target, SocketOption.KEEP_ALIVE_DELAY, seconds, 'setsockopt');
+    setOption(TcpStream.#target(this), SocketOption.KEEP_ALIVE, on ? 1 : 0, 'setsockopt');
+    if (on && seconds > 0) setOption(TcpStream.#target(this), SocketOption.KEEP_ALIVE_DELAY, seconds, 'setsockopt');
     return this;
   }
 
@@ -89,29 +94,29 @@ export class TcpStream extends Stream {
    */
   setLinger(seconds: number | false): this {
     const value = seconds === false ? LINGER_OFF : checkInteger('seconds', seconds, 0, LINGER_MAX_SECONDS);
-    setOption(this.target, SocketOption.LINGER, value, 'setsockopt');
+    setOption(TcpStream.#target(this), SocketOption.LINGER, value, 'setsockopt');
     return this;
   }
 
   /** Bytes of the system's receive buffer. */
   getRecvBufferSize(): number {
-    return getOption(this.target, SocketOption.RECEIVE_BUFFER, 'getsockopt');
+    return getOption(TcpStream.#target(this), SocketOption.RECEIVE_BUFFER, 'getsockopt');
   }
 
   /** Bytes of the system's send buffer. */
   getSendBufferSize(): number {
-    return getOption(this.target, SocketOption.SEND_BUFFER, 'getsockopt');
+    return getOption(TcpStream.#target(this), SocketOption.SEND_BUFFER, 'getsockopt');
   }
 
   /** Ask for another size of the receive buffer. Linux gives twice as much, within `net.core.rmem_max`. */
   setRecvBufferSize(size: number): this {
-    setBufferSize(this.target, SocketOption.RECEIVE_BUFFER, size, 'setsockopt');
+    setBufferSize(TcpStream.#target(this), SocketOption.RECEIVE_BUFFER, size, 'setsockopt');
     return this;
   }
 
   /** Ask for another size of the send buffer. Linux gives twice as much, within `net.core.wmem_max`. */
   setSendBufferSize(size: number): this {
-    setBufferSize(this.target, SocketOption.SEND_BUFFER, size, 'setsockopt');
+    setBufferSize(TcpStream.#target(this), SocketOption.SEND_BUFFER, size, 'setsockopt');
     return this;
   }
 
@@ -137,25 +142,20 @@ export class TcpStream extends Stream {
     return this;
   }
 
-  private get target(): OptionTarget {
-    return { backend: this.proactor.backend, descriptor: this.descriptor, closed: this.closed };
+  // Static: private methods would cost each connection 8 bytes.
+
+  static #target({ proactor: { backend }, descriptor, closed }: TcpStream): OptionTarget {
+    return { backend, descriptor, closed };
   }
 
-  private remoteEnd(): InternetAddress | undefined {
-    this.remote ??= this.addressOf(true);
-    return this.remote;
-  }
-
-  private localEnd(): InternetAddress | undefined {
-    this.local ??= this.addressOf(false);
-    return this.local;
-  }
-
-  private addressOf(peer: boolean): InternetAddress | undefined {
-    const bytes = addressOf(this.target, peer);
-    return bytes === undefined ? undefined : decodeInternet(bytes);
+  static #end(stream: TcpStream, which: 'remote' | 'local'): InternetAddress | undefined {
+    const known = (stream.#addresses ??= { remote: undefined, local: undefined });
+    return (known[which] ??= internetOf(TcpStream.#target(stream), which === 'remote'));
   }
 }
 show(TcpStream, ({ localAddress, localPort, remoteAddress, remotePort, fd, closed }) => ({ localAddress, localPort, remoteAddress, remotePort, fd, closed }));
 
-Object.assign(TcpStream.prototype, { remote: undefined, local: undefined });
+function internetOf(target: OptionTarget, peer: boolean): InternetAddress | undefined {
+  const bytes = addressOf(target, peer);
+  return bytes === undefined ? undefined : decodeInternet(bytes);
+}

@@ -50,22 +50,26 @@ export interface AllocatorOptions {
   readonly raceSafe?: boolean | undefined;
 }
 
-/** Reads that iteration of a file keeps in flight, where not told otherwise. */
-const READ_AHEAD = 2;
+/** What most readers never need, or have as all others do. */
+interface Unusual {
+  /** An allocator of the program's own, or a pool that is not the proactor's. */
+  readonly given: BufferPool | Allocator | undefined;
+  readonly readAhead: number;
+  /** Who answers reads without a position, where they may lose a race. */
+  readonly raceSafe: RaceSafeReads | undefined;
+  /** Reads that iteration has in flight before the consumer asks. */
+  ahead: Deferred<Bytes | null>[] | undefined;
+  closed: boolean;
+}
+
+/** Of most; not to be changed. */
+const USUAL: Readonly<Unusual> = { given: undefined, readAhead: 2, raceSafe: undefined, ahead: undefined, closed: false };
 
 /** Style 1: the kernel picks the buffer, you borrow it. Made by `allocator()` of a file, stream or socket. */
 export class AllocatorReader implements AsyncRead {
   readonly #source: ReadSource;
   readonly #landing: Landing;
-  /** Reads that iteration has in flight before the consumer asks. */
-  #ahead: Deferred<Bytes | null>[] | undefined = undefined;
-  // Not every reader's: on the prototype, and methods `private` by word, as with `Operation`. Very many connections may wait.
-  /** An allocator of the program's own, or a pool that is not the proactor's. */
-  declare private given: BufferPool | Allocator | undefined;
-  declare private readAhead: number;
-  /** Who answers reads without a position, where they may lose a race. */
-  declare private raceSafe: RaceSafeReads | undefined;
-  declare private closed: boolean;
+  #unusual: Readonly<Unusual> = USUAL;
 
   /** @internal Used by resources: `file.allocator()`. */
   constructor(source: ReadSource, options: AllocatorOptions = {}) {
@@ -73,12 +77,12 @@ export class AllocatorReader implements AsyncRead {
     const { blockSize, allocator } = options;
     const size = blockSize === undefined ? undefined : checkInteger('blockSize', blockSize, 1, LENGTH_MAX);
     const raceSafe = checkBoolean('raceSafe', options.raceSafe);
-    const readAhead = checkInteger('readAhead', options.readAhead ?? READ_AHEAD, 0, 64);
+    const readAhead = checkInteger('readAhead', options.readAhead ?? USUAL.readAhead, 0, 64);
     this.#source = source;
     this.#landing = landingOf(source, allocator ?? source.host.pool, size);
-    if (allocator !== undefined && allocator !== null) this.given = allocator;
-    if (readAhead !== READ_AHEAD) this.readAhead = readAhead;
-    if (raceSafe === true) this.raceSafe = new RaceSafeReads(source, this.#landing);
+    if (allocator === undefined && readAhead === USUAL.readAhead && raceSafe !== true) return;
+    const given = allocator ?? undefined;
+    this.#unusual = { ...USUAL, given, readAhead, raceSafe: raceSafe === true ? new RaceSafeReads(source, this.#landing) : undefined };
   }
 
   /** Which one it is. */
@@ -98,8 +102,9 @@ export class AllocatorReader implements AsyncRead {
    */
   read(options?: ReadOptions): Promise<Bytes | null> {
     try {
-      const plan = this.plan(options);
-      if (this.raceSafe !== undefined && plan.position === undefined) return this.raceSafe.next(plan);
+      const plan = AllocatorReader.#plan(this, options);
+      const { raceSafe } = this.#unusual;
+      if (raceSafe !== undefined && plan.position === undefined) return raceSafe.next(plan);
       return this.#source.read(this.#landing, plan).promise;
     } catch (error) {
       return Promise.reject(error);
@@ -115,10 +120,11 @@ export class AllocatorReader implements AsyncRead {
    */
   readMany(positions: Positions, options?: CancelOptions): Promise<Bytes | null> {
     try {
-      if (this.closed) throw closedError('read');
+      const { given, closed } = this.#unusual;
+      if (closed) throw closedError('read');
       const places = { positions: checkPositions(positions), each: this.#landing.length };
       const plan = planOfMany(this.#source, options);
-      return this.#source.readPlaces!(landingOf(this.#source, this.given ?? this.#source.host.pool, totalOf(places)), places, plan).promise;
+      return this.#source.readPlaces!(landingOf(this.#source, given ?? this.#source.host.pool, totalOf(places)), places, plan).promise;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -130,18 +136,18 @@ export class AllocatorReader implements AsyncRead {
 
   /** The bytes from here to the end. Each is released when the loop goes on, so copy what you keep. */
   [Symbol.asyncIterator](): AsyncIterableIterator<Bytes> {
-    this.plan(undefined);
-    if (this.raceSafe !== undefined) return new ChunkIterator(() => this.read());
+    AllocatorReader.#plan(this, undefined);
+    if (this.#unusual.raceSafe !== undefined) return new ChunkIterator(() => this.read());
     return new ChunkIterator(
-      () => this.pullAhead(),
-      () => this.dropAhead(),
+      () => AllocatorReader.#pullAhead(this),
+      () => AllocatorReader.#dropAhead(this),
     );
   }
 
   async close(): Promise<void> {
-    this.closed = true;
-    this.dropAhead();
-    this.raceSafe?.close();
+    AllocatorReader.#own(this).closed = true;
+    AllocatorReader.#dropAhead(this);
+    this.#unusual.raceSafe?.close();
   }
 
   /** `close()`. */
@@ -149,29 +155,36 @@ export class AllocatorReader implements AsyncRead {
     return this.close();
   }
 
-  private pullAhead(): Promise<Bytes | null> {
-    this.plan(undefined);
-    const source = this.#source;
-    const ahead = (this.#ahead ??= []);
-    const first = ahead.shift() ?? source.prefetch(this.#landing);
+  // Static: private methods would cost each reader 8 bytes, and there are as many as connections.
+
+  static #own(reader: AllocatorReader): Unusual {
+    if (reader.#unusual === USUAL) reader.#unusual = { ...USUAL };
+    return reader.#unusual;
+  }
+
+  static #pullAhead(reader: AllocatorReader): Promise<Bytes | null> {
+    AllocatorReader.#plan(reader, undefined);
+    const source = reader.#source;
+    const { readAhead } = reader.#unusual;
+    const ahead = (AllocatorReader.#own(reader).ahead ??= []);
+    const first = ahead.shift() ?? source.prefetch(reader.#landing);
     source.claim(first);
     // A short or failed read ahead of others is put right by the source; how far ahead is only a matter of speed.
-    while (source.seekable && ahead.length < this.readAhead) ahead.push(source.prefetch(this.#landing));
+    while (source.seekable && ahead.length < readAhead) ahead.push(source.prefetch(reader.#landing));
     return first.promise;
   }
 
-  private dropAhead(): void {
-    if (this.#ahead !== undefined) this.#source.drop(this.#ahead.splice(0));
+  static #dropAhead(reader: AllocatorReader): void {
+    const { ahead } = reader.#unusual;
+    if (ahead !== undefined) reader.#source.drop(ahead.splice(0));
   }
 
-  private plan(options: ReadOptions | undefined): Plan {
-    if (this.closed) throw closedError('read');
-    return this.#source.plan(options);
+  static #plan(reader: AllocatorReader, options: ReadOptions | undefined): Plan {
+    if (reader.#unusual.closed) throw closedError('read');
+    return reader.#source.plan(options);
   }
 }
 show(AllocatorReader, ({ blockSize }) => ({ blockSize }));
-
-Object.assign(AllocatorReader.prototype, { given: undefined, readAhead: READ_AHEAD, raceSafe: undefined, closed: false });
 
 function landingOf(source: ReadSource, allocator: BufferPool | Allocator, size: number | undefined): Landing {
   if (allocator instanceof BufferPool) return source.pooled(allocator, size);
@@ -223,6 +236,7 @@ class AllocatorLanding implements Landing {
   }
 
   keep(block: Block, memory: ArrayBuffer | undefined): void {
+    block.keeper = undefined; // the allocator has it: a memory that it keeps keeps no stream
     if (memory === undefined) return;
     stamp(memory, block);
     this.#release(viewOf(memory, 0, memory.byteLength));

@@ -1,6 +1,6 @@
 /**
- * A stream as the styles read it: in the order of the reads, and at no position. The stream, its readers and its writers refer to
- * it, and so do reads that wait; when nobody does any more, the stream was forgotten. What is in flight refers to the channel only.
+ * A stream as the styles read it: in the order of the reads, and at no position. Readers and writers refer to it, and so do reads that
+ * wait, and it refers to the stream, which lives as long as they do. All else that is in flight refers to the channel only.
  */
 import { refusal } from '../cancel.js';
 import type { CancelOptions } from '../cancel.js';
@@ -36,14 +36,22 @@ function landingFor(host: Proactor, length: number): ChunkLanding {
 }
 
 export class StreamSource<Live extends SourceChannel = SourceChannel> implements ReadSource {
+  /** Kept alive. */
+  readonly owner: object;
   readonly channel: Live;
 
-  constructor(channel: Live) {
+  constructor(owner: object, channel: Live) {
+    this.owner = owner;
     this.channel = channel;
   }
 
   /** The same, as writers see it. */
   get target(): Live {
+    return this.channel;
+  }
+
+  /** Whose turn it is to write, whichever writer's. */
+  get turns(): Live {
     return this.channel;
   }
 

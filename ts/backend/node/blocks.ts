@@ -21,7 +21,14 @@ interface MemoryHolder {
   readonly memory: ArrayBuffer | undefined;
 }
 
+/** Whom an entry tells that nobody has its memory any more. */
+interface EntryTable {
+  leaseCollected(entry: Entry): void;
+  ownCollected(entry: Entry): void;
+}
+
 class Entry {
+  readonly table: EntryTable;
   readonly id: number;
   readonly size: number;
   state = IDLE;
@@ -32,7 +39,8 @@ class Entry {
   /** While somebody holds a lease, its end is watched for. */
   watched = false;
 
-  constructor(id: number, size: number) {
+  constructor(table: EntryTable, id: number, size: number) {
+    this.table = table;
     this.id = id;
     this.size = size;
   }
@@ -48,12 +56,16 @@ interface Group {
   readonly provided: number[];
 }
 
-export class BlockTable {
+// For all tables: a registry that is collected itself, while it has something to tell, silences every other one of the process (V8 of
+// Node 22 and 24).
+const leases = new FinalizationRegistry<Entry>((entry) => entry.table.leaseCollected(entry));
+const owned = new FinalizationRegistry<Entry>((entry) => entry.table.ownCollected(entry));
+
+export class BlockTable implements EntryTable {
   readonly #entries = new Map<number, Entry>();
   readonly #groups: Group[] = [];
   readonly #freeIds: number[] = [];
-  readonly #leases: FinalizationRegistry<Entry>;
-  readonly #owned: FinalizationRegistry<Entry>;
+  readonly #onCollected: (id: number) => void;
   #idNext = 0;
   busy = 0;
   provided = 0;
@@ -61,22 +73,25 @@ export class BlockTable {
   ownBytes = 0;
 
   constructor(onCollected: (id: number) => void) {
-    this.#leases = new FinalizationRegistry((entry) => {
-      if (!entry.watched) return;
-      entry.watched = false;
-      if (entry.state === IDLE && entry.memory === undefined) onCollected(entry.id);
-    });
-    this.#owned = new FinalizationRegistry((entry) => {
-      this.ownBytes -= entry.size;
-      this.#forget(entry);
-    });
+    this.#onCollected = onCollected;
+  }
+
+  leaseCollected(entry: Entry): void {
+    if (!entry.watched) return;
+    entry.watched = false;
+    if (entry.state === IDLE && entry.memory === undefined) this.#onCollected(entry.id);
+  }
+
+  ownCollected(entry: Entry): void {
+    this.ownBytes -= entry.size;
+    this.#forget(entry);
   }
 
   createPool(classes: readonly (readonly [size: number, count: number])[]): ClassLayout[] {
     return classes.map(([size, count]) => {
       const first = this.#idNext;
       this.#idNext += count;
-      for (let id = first; id < first + count; id += 1) this.#entries.set(id, new Entry(id, size));
+      for (let id = first; id < first + count; id += 1) this.#entries.set(id, new Entry(this, id, size));
       const layout = { group: this.#groups.length, first, size, count };
       this.#groups.push({ layout, provided: [] });
       this.poolBytes += size * count;
@@ -95,7 +110,7 @@ export class BlockTable {
     if (entry === undefined) throw new RangeError(`no block ${block.id}`);
     if (block.kind === 'own') {
       entry.weakHolder = new WeakRef(block);
-      this.#owned.register(block, entry);
+      owned.register(block, entry);
     } else {
       this.#endWatch(entry);
       entry.holder = block;
@@ -200,17 +215,17 @@ export class BlockTable {
     const entry = this.#entries.get(id);
     if (entry === undefined || entry.weakHolder !== undefined || entry.holder?.memory !== undefined) return;
     entry.watched = true;
-    this.#leases.register(memory, entry, entry);
+    leases.register(memory, entry, entry);
   }
 
   #endWatch(entry: Entry): void {
     if (!entry.watched) return;
     entry.watched = false;
-    this.#leases.unregister(entry);
+    leases.unregister(entry);
   }
 
   #add(size: number): Entry {
-    const entry = new Entry(this.#freeIds.pop() ?? this.#idNext++, size);
+    const entry = new Entry(this, this.#freeIds.pop() ?? this.#idNext++, size);
     this.#entries.set(entry.id, entry);
     return entry;
   }
