@@ -15,7 +15,7 @@ import { freshPath } from './support/files.ts';
 import { isFull, sized } from './support/size.ts';
 
 /** So many processes on each backend, each with another seed; in a full run another one each time. */
-const SEEDS = Array.from({ length: sized(1, 3) }, (_, index) => (isFull ? (Date.now() + index) % 2 ** 31 : 21 + index));
+const SEEDS = Array.from({ length: sized(1, 3) }, (_, index) => (isFull ? (Date.now() + index) % 2 ** 31 : 22 + index));
 const CALLS = sized(9000, 60_000);
 const LIMIT_MS = sized(60_000, 900_000);
 /** Of the most important, that they were not only refused. */
