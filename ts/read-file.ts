@@ -66,14 +66,22 @@ async function read(path: PathLike, options: BufferEncoding | ReadFileOptions | 
   checkLimits(cancel, 'readFile', host);
   const limits = new Limits(cancel, host.timers);
   try {
-    const { descriptor } = await openDescriptor(host, opening, limits.cancel);
-    const content = contentOf({ host, descriptor, cancel: limits.cancel }, decoder);
+    const { descriptor, path: name } = await openDescriptor(host, opening, limits.cancel);
+    const content = contentOf({ host, descriptor, cancel: limits.cancel }, decoder).catch((error: Error) => {
+      throw named(error, name);
+    });
     const closed = await closing(content, () => closeDescriptor(host, descriptor), cancel);
     limits.over('completed');
     return closed;
   } catch (error) {
     throw limits.failed(error as Error, 'readFile');
   }
+}
+
+/** The system's error of a read, with the path that was read, as Node 26 tells it. */
+function named(error: Error & { readonly syscall?: string; readonly path?: string }, path: string): Error {
+  if (error.syscall === undefined || error.path !== undefined) return error;
+  return Object.assign(error, { path, message: `${error.message} '${path}'` });
 }
 
 async function contentOf(source: Source, encoding: BufferEncoding | undefined): Promise<string | Buffer<ArrayBuffer>> {
