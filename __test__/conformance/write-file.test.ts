@@ -96,15 +96,16 @@ onRealAlone('what gives the pieces may fail, in whatever way, or never go on', {
   const deep = await failureOf(writeFile(path, { [Symbol.iterator]: () => ({ next: deepHere }) }, { proactor }));
   t.true(deep.stack?.includes('deepHere'), deep.stack);
   t.like(deep, { bytesTransferred: 500 });
-  let left = 0;
+  let [asked, left] = [0, 0];
   const never = (): AsyncIterable<string> => ({
-    [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => {}), return: () => ((left += 1), new Promise(() => {})) }),
+    [Symbol.asyncIterator]: () => ({ next: () => ((asked += 1), new Promise(() => {})), return: () => ((left += 1), new Promise(() => {})) }),
   });
   t.is((await failureOf(writeFile(path, never(), { proactor, timeout: 20 }))).name, 'TimeoutError');
   const ended = failureOf(writeFile(path, never(), { proactor, signal }));
-  await eventually(t, 'it waits', () => openCount(path) > 0);
+  const before = asked;
+  await eventually(t, 'it waits', () => asked > before);
   t.like(await scope.cancel('enough'), { aborted: 1, failed: 5 });
-  t.deepEqual([(await ended).name, left], ['AbortError', 2]);
+  t.deepEqual([(await ended).name, left], ['AbortError', asked]); // a busy machine may not come to ask the first
   await whole(t, proactor);
 });
 
