@@ -172,8 +172,9 @@ ringTest('20 workers at a time, started and ended at random under load', async (
   t.log(`seed ${seed}: ${JSON.stringify(reported(ended)['counts'])}`);
   endedWith(t, ended, 0);
   t.deepEqual(ended.reports.filter((each) => 'wrong' in each), []);
-  const { before, after } = reported(ended);
-  t.deepEqual(after, before, 'descriptors and rings');
+  const { before, after } = reported(ended) as Record<'before' | 'after', { descriptors: number; rings: number }>;
+  // On a slow machine one that is there for a moment may have been counted before.
+  t.true(after.descriptors <= before.descriptors && after.rings === before.rings, JSON.stringify({ before, after }));
   const { home, submitted, asked } = reported(ended);
   t.deepEqual(home, { inFlight: 0, blocksBusy: 0, descriptorsOpen: 0, guests: 0 }, 'of the proactor that they asked');
   t.true(Number(submitted) > total && Number(asked) > total / 2, `${String(asked)} handles, ${String(submitted)} operations`);
