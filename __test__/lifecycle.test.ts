@@ -193,6 +193,7 @@ for (const backend of AVAILABLE) {
   test(`${backend}: proactors that come and go leave the program's own FinalizationRegistry alone`, async (t) => {
     const ended = await runProgram('registries', [backend], { nodeOptions: ['--expose-gc', '--no-warnings'], timeoutMs: 30_000 });
     endedWith(t, ended, 0);
-    t.deepEqual(reported(ended), { told: 10 });
+    t.like(reported(ended), { told: 10 });
+    t.true(Number(reported(ended)['alive']) <= 1, `${String(reported(ended)['alive'])} of the proactors are still there`);
   });
 }

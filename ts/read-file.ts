@@ -10,12 +10,12 @@
 import { checkCancelOptions } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
-import { fileTooLarge } from './errors.js';
+import { closedError, fileTooLarge } from './errors.js';
 import { Limits } from './limits.js';
-import { inspect, viewOf } from './memory/block.js';
+import { TRANSFER_IS_GENUINE, inspect, viewOf } from './memory/block.js';
 import type { Block } from './memory/block.js';
 import type { Bytes } from './memory/bytes.js';
-import { allocate, endLoan, moveIn } from './memory/loan.js';
+import { endLoan, moveIn } from './memory/loan.js';
 import { PoolLanding } from './memory/pool.js';
 import { Opcode, Operation } from './op.js';
 import { openDescriptor } from './open-descriptor.js';
@@ -91,7 +91,8 @@ async function contentOf(source: Source, encoding: BufferEncoding | undefined): 
   // Whatever did not fill the block is not asked: the ring leaves that to a thread, and another read is cheaper.
   const size = first.length < source.host.pool.usual ? 0 : await sizeOf(source);
   if (size > SIZE_MAX) throw fileTooLarge(size);
-  const content = size > first.length ? await readTo(size, first, source) : await readOn(first, reading, source.cancel);
+  const isMoved = size > first.length && TRANSFER_IS_GENUINE;
+  const content = isMoved ? await readTo(size, first, source) : await readOn(first, reading, source.cancel);
   return encoding === undefined ? content : content.toString(encoding);
 }
 
@@ -123,28 +124,35 @@ function copyOf(bytes: Bytes, size = bytes.length): Buffer<ArrayBuffer> {
 async function readTo(size: number, first: Bytes, source: Source): Promise<Buffer<ArrayBuffer>> {
   let { length } = first;
   const content = copyOf(first, size);
-  const block = moveIn(source.host, inspect('content', content)) ?? allocate(source.host, size);
+  const { host } = source;
+  if (host.ended) throw closedError('read'); // as it was asked how long the file is
+  const block = moveIn(host, inspect('content', content))!;
   while (length < size) {
     const came = await readInto(block, length, Math.min(PIECE_BYTES, size - length), source);
     if (came === 0) break; // it was cut meanwhile
     length += came;
   }
   const memory = block.memory!;
-  endLoan(block);
+  if (!host.ended) endLoan(block);
   block.memory = undefined; // it is the program's
   return viewOf(memory, 0, length);
 }
 
-/** A piece of it. Where that fails, the kernel has let go of the memory when the operation is over, and not before. */
-async function readInto(block: Block, offset: number, length: number, { host, descriptor, cancel }: Source): Promise<number> {
-  const operation = new Operation<number>(Opcode.READ, (op, { result }) => (result < 0 ? op.failure(result) : result));
+/** A piece of it. Where that fails, or nobody waits any more, the memory is let go when the kernel has; if it never does, it keeps it. */
+function readInto(block: Block, offset: number, length: number, { host, descriptor, cancel }: Source): Promise<number> {
+  const operation = new Operation<number>(Opcode.READ, (op, { result }) => {
+    if (result < 0) return op.failure(result);
+    if (op.abandoned) endLoan(block);
+    return result;
+  });
   operation.descriptor = descriptor;
   operation.block = block;
   operation.offset = offset;
   operation.length = length;
   operation.position = offset;
-  operation.onSettled = () => {
-    if (operation.failed || operation.abandoned) endLoan(block);
+  operation.restore = () => {
+    if (!host.ended) endLoan(block);
+    return undefined;
   };
   return host.submit(operation, cancel).promise;
 }

@@ -2,7 +2,7 @@
  * `writeFile`: a whole file by one call, as in `node:fs/promises`. One open, as many writes as that takes, one close; and one operation to
  * its signal, its time and its scope (`Limits`), also while it waits for a piece of the program's own.
  */
-import { checkCancelOptions, limit } from './cancel.js';
+import { checkCancelOptions, isAborted, limit, reasonOf } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
 import { RitsuError, abortError, argumentTypeError, checkBoolean } from './errors.js';
 import type { AbortError } from './errors.js';
@@ -126,13 +126,19 @@ async function writeAll(writing: Writing, pieces: Pieces): Promise<void> {
 /** The next piece, unless the signal aborts before it comes. */
 async function nextOf(pieces: Pieces, { signal }: CancelOptions): Promise<IteratorResult<Writable>> {
   if (signal === undefined) return askFor(pieces);
+  if (isAborted(signal)) throw abortError(reasonOf(signal));
+  const asked = askFor(pieces);
   let stop: (() => void) | undefined;
   const ended = new Promise<never>((_, reject) => {
     const ignore = limit({ signal }, (_cause, reason) => reject(abortError(reason)));
     stop = () => ignore('completed');
   });
   try {
-    return await Promise.race([askFor(pieces), ended]);
+    return await Promise.race([asked, ended]);
+  } catch (error) {
+    // What comes too late is nobody's.
+    asked.then(({ value }) => (value as unknown) instanceof Bytes && value.release()).catch(() => {});
+    throw error;
   } finally {
     stop?.();
   }

@@ -7,7 +7,7 @@
  */
 import * as fs from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import { CancelScope, readFile, writeFile } from 'ritsu';
+import { CancelScope, Proactor, readFile, writeFile } from 'ritsu';
 import type { ReadFileOptions } from 'ritsu';
 import { onEach, onReal, onRealAlone } from '../support/backends.ts';
 import { fileOf, freshPath, openCount, randomBytes } from '../support/files.ts';
@@ -94,6 +94,23 @@ onReal('a file that is cut while it is read: what was there', async (t, proactor
   const bytes = await reading;
   t.true(bytes.length >= 5 * KIB * KIB + 7 && bytes.length <= content.length, `${bytes.length}`);
   sameBytes(t, bytes, content.subarray(0, bytes.length));
+});
+
+// Seen red: memory was pinned, or let go, on a ring that was gone; with an error of no documented code, or as an exception of nobody's.
+onRealAlone('a proactor that is closed, or destroyed, meanwhile: all of it, or ERR_RITSU_CLOSED', {}, async (t, _proactor, backend) => {
+  const content = randomBytes(5_000_000);
+  const path = fileOf(content);
+  const codes = new Set<unknown>();
+  for (let turn = 0; turn < 40; turn += 1) {
+    const proactor = new Proactor({ backend });
+    const reading = readFile(path, { proactor }).then((bytes) => bytes.equals(content), ({ code }: { code: string }) => code);
+    for (let hop = 0; hop < turn % 20; hop += 1) await (hop % 3 === 0 ? new Promise(setImmediate) : undefined);
+    await (turn % 2 === 0 ? proactor.close() : proactor.destroy());
+    codes.add(await reading);
+    t.is(proactor.stats().blocksBusy, 0);
+  }
+  t.deepEqual([...codes].filter((code) => code !== true && code !== 'ERR_RITSU_CLOSED'), []);
+  t.is(openCount(path), 0);
 });
 
 // Seen red: the first block was kept while a long file was read.

@@ -1,8 +1,8 @@
 /**
  * Proactors come and go, with memory that nobody gave back; then it is seen whether a registry of the program's own still says what was
- * collected. `registries.ts BACKEND`; reports how many of ten it was told.
+ * collected. `registries.ts BACKEND`; reports how many of ten it was told, and how many of
+ * the proactors are still there.
  */
-import { fileURLToPath } from 'node:url';
 import { Proactor, alloc, open } from 'ritsu';
 import type { BackendName } from 'ritsu';
 import { collectUntil } from '../support/collect.ts';
@@ -16,12 +16,15 @@ const own = new FinalizationRegistry(() => {
 });
 
 const held: Proactor[] = [];
+const gone: WeakRef<Proactor>[] = [];
 
 async function leave(): Promise<void> {
-  const proactor = new Proactor({ backend, traceLeases: true });
-  const file = await open(fileURLToPath(import.meta.url), { proactor });
+  const proactor = new Proactor({ backend, traceLeases: true, fence: gone.length % 2 === 0, pool: { classes: [{ size: 4096, count: 8 }] } });
+  gone.push(new WeakRef(proactor));
+  const file = await open(process.execPath, { proactor });
   for (let count = 0; count < 3; count += 1) {
-    await file.allocator({ blockSize: 4096 }).read({ position: 0 });
+    const bytes = await file.allocator({ blockSize: 4096 }).read({ position: 0 });
+    if (count > 0) bytes!.data.fill(1);
     alloc(4096, { proactor });
   }
   await file.close();
@@ -37,4 +40,5 @@ for (let round = 0; round < 20; round += 1) {
 }
 for (let count = 0; count < OBJECTS; count += 1) (() => own.register({ count }, count))();
 await collectUntil(() => told === OBJECTS);
-report({ told });
+await collectUntil(() => gone.every((each) => each.deref() === undefined), 20);
+report({ told, alive: gone.filter((each) => each.deref() !== undefined).length });

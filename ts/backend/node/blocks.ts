@@ -21,14 +21,14 @@ interface MemoryHolder {
   readonly memory: ArrayBuffer | undefined;
 }
 
-/** Whom an entry tells that nobody has its memory any more. */
-interface EntryTable {
-  leaseCollected(entry: Entry): void;
-  ownCollected(entry: Entry): void;
+/** What a registry holds of a block: not the block, which may have a view of its memory, and would keep that. */
+interface Watch {
+  readonly table: WeakRef<BlockTable>;
+  readonly id: number;
 }
 
 class Entry {
-  readonly table: EntryTable;
+  readonly watch: Watch;
   readonly id: number;
   readonly size: number;
   state = IDLE;
@@ -39,9 +39,9 @@ class Entry {
   /** While somebody holds a lease, its end is watched for. */
   watched = false;
 
-  constructor(table: EntryTable, id: number, size: number) {
-    this.table = table;
-    this.id = id;
+  constructor(watch: Watch, size: number) {
+    this.watch = watch;
+    this.id = watch.id;
     this.size = size;
   }
 
@@ -58,10 +58,11 @@ interface Group {
 
 // For all tables: a registry that is collected itself, while it has something to tell, silences every other one of the process (V8 of
 // Node 22 and 24).
-const leases = new FinalizationRegistry<Entry>((entry) => entry.table.leaseCollected(entry));
-const owned = new FinalizationRegistry<Entry>((entry) => entry.table.ownCollected(entry));
+const leases = new FinalizationRegistry<Watch>(({ table, id }) => table.deref()?.leaseCollected(id));
+const owned = new FinalizationRegistry<Watch>(({ table, id }) => table.deref()?.ownCollected(id));
 
-export class BlockTable implements EntryTable {
+export class BlockTable {
+  readonly #self = new WeakRef(this);
   readonly #entries = new Map<number, Entry>();
   readonly #groups: Group[] = [];
   readonly #freeIds: number[] = [];
@@ -76,13 +77,16 @@ export class BlockTable implements EntryTable {
     this.#onCollected = onCollected;
   }
 
-  leaseCollected(entry: Entry): void {
-    if (!entry.watched) return;
+  leaseCollected(id: number): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || !entry.watched) return;
     entry.watched = false;
     if (entry.state === IDLE && entry.memory === undefined) this.#onCollected(entry.id);
   }
 
-  ownCollected(entry: Entry): void {
+  ownCollected(id: number): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return;
     this.ownBytes -= entry.size;
     this.#forget(entry);
   }
@@ -91,7 +95,7 @@ export class BlockTable implements EntryTable {
     return classes.map(([size, count]) => {
       const first = this.#idNext;
       this.#idNext += count;
-      for (let id = first; id < first + count; id += 1) this.#entries.set(id, new Entry(this, id, size));
+      for (let id = first; id < first + count; id += 1) this.#entries.set(id, new Entry({ table: this.#self, id }, size));
       const layout = { group: this.#groups.length, first, size, count };
       this.#groups.push({ layout, provided: [] });
       this.poolBytes += size * count;
@@ -110,7 +114,7 @@ export class BlockTable implements EntryTable {
     if (entry === undefined) throw new RangeError(`no block ${block.id}`);
     if (block.kind === 'own') {
       entry.weakHolder = new WeakRef(block);
-      owned.register(block, entry);
+      owned.register(block, entry.watch);
     } else {
       this.#endWatch(entry);
       entry.holder = block;
@@ -215,7 +219,7 @@ export class BlockTable implements EntryTable {
     const entry = this.#entries.get(id);
     if (entry === undefined || entry.weakHolder !== undefined || entry.holder?.memory !== undefined) return;
     entry.watched = true;
-    leases.register(memory, entry, entry);
+    leases.register(memory, entry.watch, entry);
   }
 
   #endWatch(entry: Entry): void {
@@ -225,7 +229,7 @@ export class BlockTable implements EntryTable {
   }
 
   #add(size: number): Entry {
-    const entry = new Entry(this, this.#freeIds.pop() ?? this.#idNext++, size);
+    const entry = new Entry({ table: this.#self, id: this.#freeIds.pop() ?? this.#idNext++ }, size);
     this.#entries.set(entry.id, entry);
     return entry;
   }
