@@ -111,10 +111,13 @@ function assertEnding(t: ExecutionContext, ended: Ended, how: string, expected: 
 for (const [how, expected] of ENDINGS) {
   ringTest(`S20: the process ends with 64 direct reads in flight: ${how}`, async (t) => {
     const repetitions = sized(2, 200);
-    t.timeout(repetitions * 10_000);
+    t.timeout(repetitions * 20_000);
     const times: number[] = [];
     for (let index = 0; index < repetitions; index += 1) {
-      const ended = await runProgram('ending', [how, index % 2 === 0 ? 'own' : 'pool', path], { nodeOptions: EXITS });
+      const run = (): Promise<Ended> => runProgram('ending', [how, index % 2 === 0 ? 'own' : 'pool', path], { nodeOptions: EXITS });
+      let ended = await run();
+      // Where something else kept the machine busy, the disk may have been faster than the program's end.
+      for (let again = 0; again < 4 && reported(ended)['inFlight'] === 0; again += 1) ended = await run();
       assertEnding(t, ended, how, expected);
       times.push(endingMs(ended));
     }
