@@ -1,7 +1,7 @@
 /**
  * What of a stream lives on while something is in flight: its descriptor, its `Intake`, the turns of its writes (`Turns`; one
- * object with them, since there are as many as connections), and the order of its end. A `Stream`
- * refers to its channel and never the other way, so that a forgotten one can be collected.
+ * object with them, since there are as many as connections), and the order of its end. A `Stream` refers to its channel and
+ * never the other way, so that a forgotten one can be collected.
  *
  * States: open -> closing (reads fail, what is armed is drained; writes that were called finish, unless it is
  * destroyed) -> closed (CLOSE, which the core orders behind what is in flight).

@@ -6,7 +6,7 @@ import { constants } from 'node:fs';
 import { checkCancelOptions, refusal } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
 import { traced } from './deferred.js';
-import { argumentTypeError, checkBoolean, checkInteger, closedError, inUseError } from './errors.js';
+import { checkBoolean, checkInteger, closedError, inUseError } from './errors.js';
 import { FileHandle } from './file-handle.js';
 import { show } from './inspect.js';
 import { ASYNCHRONOUS, Opcode, Operation } from './op.js';
@@ -14,7 +14,8 @@ import type { Completion } from './op.js';
 import { openDescriptor } from './open-descriptor.js';
 import { openFlags, openMode } from './path.js';
 import type { OpenMode, PathLike } from './path.js';
-import { Proactor } from './proactor.js';
+import { checkProactor } from './net/arguments.js';
+import type { Proactor } from './proactor.js';
 import { AllocatorReader } from './read/allocator.js';
 import type { AllocatorOptions } from './read/allocator.js';
 import { FileSource } from './read/file-source.js';
@@ -22,7 +23,8 @@ import { HybridReader } from './read/hybrid.js';
 import type { HybridOptions } from './read/hybrid.js';
 import { SubmitReader } from './read/submit.js';
 import type { SubmitterOptions } from './read/submit.js';
-import { Stat } from './stat.js';
+import { statOperation } from './stat.js';
+import type { Stat } from './stat.js';
 import type { WriteCodes } from './transfer.js';
 import { closeWhenCollected } from './unclosed.js';
 import { FileWriter, turnsFrom } from './write.js';
@@ -74,8 +76,7 @@ export async function open(path: PathLike, flags?: string | number | OpenOptions
   const bits = openFlags(options.flags) | (options.direct ? constants.O_DIRECT : 0);
   const permissions = openMode(options.mode);
   const offload = checkBoolean('options.offload', options.offload) ?? false;
-  const proactor = options.proactor ?? Proactor.current();
-  if (!(proactor instanceof Proactor)) throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
+  const proactor = checkProactor(options.proactor ?? undefined);
   const opening = { path, flags: bits, mode: permissions, offload };
   const opened = await traced(openDescriptor(proactor, opening, limits));
   if (options.direct) proactor.pool.register();
@@ -169,9 +170,7 @@ export class File implements AsyncDisposable {
 
   /** What the system knows of the file; the fields of Node's `fs.Stats`. */
   async stat(options?: CancelOptions): Promise<Stat> {
-    const operation = new Operation<Stat>(Opcode.STATX, (op, completion) =>
-      completion.result < 0 ? op.failure(completion.result) : new Stat(this.#proactor.backend.numbers(completion)),
-    );
+    const operation = statOperation(this.#proactor.backend, (stat) => stat);
     return traced(this.#submit(operation, options).promise);
   }
 

@@ -18,14 +18,15 @@ import type { Bytes } from './memory/bytes.js';
 import { endLoan, moveIn } from './memory/loan.js';
 import { PoolLanding } from './memory/pool.js';
 import { Opcode, Operation } from './op.js';
+import { checkProactor } from './net/arguments.js';
 import { openDescriptor } from './open-descriptor.js';
 import { openFlags, openMode } from './path.js';
 import type { PathLike } from './path.js';
 import type { Proactor } from './proactor.js';
 import { FileSource, land } from './read/file-source.js';
-import { Stat } from './stat.js';
+import { statOperation } from './stat.js';
 import { closeDescriptor } from './unclosed.js';
-import { checkEncoding, checkHost, checkLimits, closing, optionsOf } from './whole-file.js';
+import { checkEncoding, checkLimits, closing, optionsOf } from './whole-file.js';
 import type { WholeFileOptions } from './whole-file.js';
 
 /** What `readFile` accepts. `flag`: `'r'` where not given. */
@@ -60,7 +61,7 @@ export function readFile(path: PathLike, options?: BufferEncoding | ReadFileOpti
 async function read(path: PathLike, options: BufferEncoding | ReadFileOptions | null | undefined): Promise<string | Buffer<ArrayBuffer>> {
   const { encoding, flag, proactor, signal, timeout, prompt } = optionsOf<ReadFileOptions>(options);
   const cancel = checkCancelOptions({ signal, timeout, prompt });
-  const host = checkHost(proactor);
+  const host = checkProactor(proactor);
   const decoder = (encoding as unknown) === 'buffer' ? undefined : checkEncoding(encoding);
   const opening = { path, flags: openFlags(flag || 'r'), mode: openMode(undefined), offload: false };
   checkLimits(cancel, 'readFile', host);
@@ -97,13 +98,10 @@ async function contentOf(source: Source, encoding: BufferEncoding | undefined): 
 }
 
 /** How long it says it is; 0 where it does not. */
-async function sizeOf({ host, descriptor, cancel }: Source): Promise<number> {
-  const operation = new Operation<Stat>(Opcode.STATX, (op, completion) =>
-    completion.result < 0 ? op.failure(completion.result) : new Stat(host.backend.numbers(completion)),
-  );
+function sizeOf({ host, descriptor, cancel }: Source): Promise<number> {
+  const operation = statOperation(host.backend, (stat) => (stat.isFile() ? stat.size : 0));
   operation.descriptor = descriptor;
-  const stat = await host.submit(operation, cancel).promise;
-  return stat.isFile() ? stat.size : 0;
+  return host.submit(operation, cancel).promise;
 }
 
 /** As much as a block of the pool takes. */

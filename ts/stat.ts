@@ -1,5 +1,7 @@
 /** What the system knows of a file: the fields and questions of Node's `fs.Stats`. */
 import { constants } from 'node:fs';
+import { Opcode, Operation } from './op.js';
+import type { Completion } from './op.js';
 
 const { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } = constants;
 
@@ -116,6 +118,13 @@ export class Stat {
 /** As Node rounds it. */
 function dateOf(ms: number): Date {
   return new Date(Math.round(ms));
+}
+
+/** STATX, and what is asked of the answer. */
+export function statOperation<T>(backend: { numbers(completion: Completion): Float64Array }, tell: (stat: Stat) => T): Operation<T> {
+  return new Operation<T>(Opcode.STATX, (operation, completion) =>
+    completion.result < 0 ? operation.failure(completion.result) : tell(new Stat(backend.numbers(completion))),
+  );
 }
 
 /** Whether reads may name a position: regular files, block devices, and directories, which the system will not have read at all. */

@@ -1,8 +1,8 @@
 /** What `readFile` and `writeFile` have in common: options as Node takes them, and a file that is closed in any case. */
 import { refusal } from './cancel.js';
 import type { CancelOptions } from './cancel.js';
-import { argumentTypeError, argumentValueError, checkOptions } from './errors.js';
-import { Proactor } from './proactor.js';
+import { argumentValueError, checkOptions } from './errors.js';
+import type { Proactor } from './proactor.js';
 
 /** What both accept. */
 export interface WholeFileOptions extends CancelOptions {
@@ -27,12 +27,6 @@ export function checkEncoding(encoding: unknown): BufferEncoding | undefined {
   if (encoding === undefined || encoding === null || encoding === '') return undefined;
   if (typeof encoding === 'string' && Buffer.isEncoding(encoding)) return encoding;
   throw argumentValueError('encoding', 'is invalid encoding', encoding);
-}
-
-export function checkHost(proactor: unknown): Proactor {
-  if (proactor === undefined) return Proactor.current();
-  if (proactor instanceof Proactor) return proactor;
-  throw argumentTypeError('options.proactor', 'an instance of Proactor', proactor);
 }
 
 /** Throws where it must not begin. */

@@ -13,9 +13,10 @@ import type { Memory } from './memory/block.js';
 import { Bytes } from './memory/bytes.js';
 import { checkLendable } from './memory/loan.js';
 import type { Writable } from './memory/parcel.js';
+import { checkProactor } from './net/arguments.js';
 import type { OpenMode, PathLike } from './path.js';
 import type { Proactor } from './proactor.js';
-import { checkEncoding, checkHost, checkLimits, closing, optionsOf } from './whole-file.js';
+import { checkEncoding, checkLimits, closing, optionsOf } from './whole-file.js';
 import type { WholeFileOptions } from './whole-file.js';
 import type { FileWriter, WriteResult } from './write.js';
 
@@ -66,7 +67,7 @@ class Thrown {
 export async function writeFile(path: PathLike, data: FileContent, options?: BufferEncoding | WriteFileOptions | null): Promise<WriteResult> {
   const { encoding: given, flag, mode, flush, proactor, signal, timeout, prompt } = optionsOf<WriteFileOptions>(options);
   const cancel = checkCancelOptions({ signal, timeout, prompt });
-  const host = checkHost(proactor);
+  const host = checkProactor(proactor);
   const pieces = piecesOf(data);
   const encoding = checkEncoding(given) ?? 'utf8';
   const flushes = checkBoolean('options.flush', flush ?? undefined) ?? false;

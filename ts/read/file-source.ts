@@ -11,7 +11,7 @@ import type { RitsuError } from '../errors.js';
 import { Opcode, Operation, QUEUED } from '../op.js';
 import type { Completion, EndOptions, Failure } from '../op.js';
 import type { Proactor } from '../proactor.js';
-import { Stat, isSeekable } from '../stat.js';
+import { isSeekable, statOperation } from '../stat.js';
 import { ManyRead } from './many.js';
 import type { Places } from './many.js';
 import { planOf } from './read.js';
@@ -169,9 +169,7 @@ export class FileSource implements ReadSource, SequenceHost {
   }
 
   probeSeekable(): Operation<boolean> {
-    const operation = new Operation<boolean>(Opcode.STATX, (op, completion) =>
-      completion.result < 0 ? op.failure(completion.result) : isSeekable(new Stat(this.host.backend.numbers(completion))),
-    );
+    const operation = statOperation(this.host.backend, isSeekable);
     operation.descriptor = this.#descriptor;
     return this.host.submit(operation);
   }
