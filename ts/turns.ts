@@ -13,8 +13,8 @@ export interface Turn extends Operation<never> {
   begin(): void;
 }
 
-/** `claimed`: the turn is that of one which is still to be made. `advancing`: the next is just being begun; `passing`: after another. */
-type Stage = 'idle' | 'claimed' | 'advancing' | 'passing' | 'busy';
+/** `claimed`: the turn is that of one which is still to be made. `advancing`: the next is just being begun. */
+type Stage = 'idle' | 'claimed' | 'advancing' | 'busy';
 
 /** Operations of one resource that follow each other: the next begins when the one before has ended. */
 export class Turns {
@@ -50,7 +50,7 @@ export class Turns {
   passed(turn: Turn): void {
     if (turn !== this.#current) return; // it waited: dropped when its turn comes
     this.#current = undefined;
-    if (this.#stage !== 'advancing' && this.#stage !== 'passing') this.advance(this.line?.shift()); // else it was refused at once: the loop below goes on
+    if (this.#stage !== 'advancing') this.advance(this.line?.shift()); // else it was refused at once: the loop below goes on
   }
 
   /** Resolves when none is in flight or waits. */
@@ -66,7 +66,7 @@ export class Turns {
 
   /** One has its turn. */
   get isBusy(): boolean {
-    return this.#stage === 'busy' || this.#stage === 'passing';
+    return this.#stage === 'busy';
   }
 
   /** Whether any waits. */
@@ -86,8 +86,8 @@ export class Turns {
 
   /** Begin this one; if that ends at once, those that wait. */
   private advance(first: Turn | undefined): void {
-    const wasBusy = this.isBusy;
-    this.#stage = wasBusy ? 'passing' : 'advancing';
+    const wasBusy = this.#stage === 'busy';
+    this.#stage = 'advancing';
     for (let next = first; next !== undefined; next = this.line?.shift()) {
       if (next.settled) continue;
       this.#current = next;
