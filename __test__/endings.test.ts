@@ -26,7 +26,7 @@ test.before(() => {
 
 const OPS = [
   'a direct read', 'a read of a pipe', 'a receive', 'an accept', 'a connect', 'a write to a full socket', 'a sleep',
-  'a zero-copy send', 'a remote operation',
+  'a zero-copy send', 'a stream that is passed on', 'a remote operation',
 ];
 
 /** What the process ends with; and of a worker, what that ended with. */

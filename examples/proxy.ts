@@ -14,13 +14,6 @@ interface Target {
   readonly host: string;
 }
 
-/** One direction. The next bytes are read when these are written, so a slow receiver slows its sender down. */
-async function pass(from: TcpStream, to: TcpStream): Promise<void> {
-  const writer = to.writer();
-  for await (const bytes of from.allocator()) await writer.writeAll(bytes); // the block that was received is sent
-  await to.shutdown();
-}
-
 class Proxy {
   readonly #target: Target;
   readonly #streams = new Set<TcpStream>();
@@ -37,7 +30,8 @@ class Proxy {
       const target = await connect({ port, host, timeout: CONNECT_MS_MAX });
       ends.push(target);
       this.#streams.add(target);
-      await Promise.all([pass(client, target), pass(target, client)]);
+      // The blocks that were received are sent. No more is received than the other side takes, so a slow receiver slows its sender down.
+      await Promise.all([client.pipeTo(target), target.pipeTo(client)]);
     } catch (error) {
       if (!client.closed) process.stderr.write(`${(error as Error).message}\n`);
       // Neither side may take what it got for all there was.

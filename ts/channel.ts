@@ -15,7 +15,7 @@ import { EINTR, Opcode, Operation, UNREF, WAIT_ALL, ZERO_COPY } from './op.js';
 import type { Proactor } from './proactor.js';
 import { Intake } from './read/intake.js';
 import type { StreamPlan } from './stream-writer.js';
-import type { Transfer, WriteCodes, WriteResult } from './transfer.js';
+import type { Transfer, WriteCodes } from './transfer.js';
 import { Turns } from './turns.js';
 import type { Turn } from './turns.js';
 import { closeOrFail, isBeingClosed } from './unclosed.js';
@@ -143,7 +143,7 @@ export class Channel extends Turns implements WriterTarget, Unclosed, Resident {
     this.redeem();
   }
 
-  dispatch(transfer: Transfer, plan: StreamPlan, all: boolean): Promise<WriteResult> {
+  dispatch(transfer: Transfer, plan: StreamPlan, all: boolean): void {
     const { kind, codes } = this;
     if (kind !== 'pipe') {
       if (all) transfer.flags = WAIT_ALL;
@@ -152,7 +152,7 @@ export class Channel extends Turns implements WriterTarget, Unclosed, Resident {
         transfer.expectNotice(ZERO_COPY);
       }
     }
-    return transfer.send(plan);
+    transfer.send(plan);
   }
 
   awaitWritable(then: () => void): void {

@@ -31,26 +31,26 @@ export class Deferred<T> {
   declare private abandonment: (() => Error) | undefined;
   declare private onLate: ((outcome: unknown) => void) | undefined;
   // Its methods are `private` by word: one private by name would cost each object 8 bytes.
-  #state = PENDING;
+  private state = PENDING;
   /** The value, or what makes the error. Until there is one: what resolves the promise, if there is one and nobody has. */
-  #result: T | (() => Error) | Resolve<T> | undefined = undefined;
-  #promise: Promise<T> | undefined = undefined;
+  private result: T | (() => Error) | Resolve<T> | undefined = undefined;
+  private made: Promise<T> | undefined = undefined;
 
   get promise(): Promise<T> {
-    if (this.#promise === undefined) {
-      this.#promise = new Promise<T>(keepResolve);
+    if (this.made === undefined) {
+      this.made = new Promise<T>(keepResolve);
       const resolve = kept as Resolve<T>;
       kept = undefined; // or it would keep the last result alive
       if (this.abandonment !== undefined) resolveWithFailure(resolve, this.abandonment);
-      else if (this.#state === FULFILLED) resolve(this.#result as T);
-      else if (this.#state === REJECTED) resolveWithFailure(resolve, this.error);
-      else this.#result = resolve;
+      else if (this.state === FULFILLED) resolve(this.result as T);
+      else if (this.state === REJECTED) resolveWithFailure(resolve, this.error);
+      else this.result = resolve;
     }
-    return this.#promise;
+    return this.made;
   }
 
   get settled(): boolean {
-    return this.#state !== PENDING;
+    return this.state !== PENDING;
   }
 
   /** The promise was rejected; the work went on, or still does. */
@@ -59,23 +59,23 @@ export class Deferred<T> {
   }
 
   get failed(): boolean {
-    return this.#state === REJECTED;
+    return this.state === REJECTED;
   }
 
   /** The result; only after it settled well. */
   get value(): T {
-    return this.#result as T;
+    return this.result as T;
   }
 
   /** Makes the error; only after it failed. */
   get error(): () => Error {
-    return this.#result as () => Error;
+    return this.result as () => Error;
   }
 
   succeed(value: T): void {
     const resolve = this.unresolved();
-    this.#state = FULFILLED;
-    this.#result = value;
+    this.state = FULFILLED;
+    this.result = value;
     if (resolve !== undefined) resolve(value);
     if (this.onLate !== undefined) this.onLate(value);
     if (this.onSettled !== undefined) this.onSettled();
@@ -83,8 +83,8 @@ export class Deferred<T> {
 
   fail(failure: () => Error): void {
     const resolve = this.unresolved();
-    this.#state = REJECTED;
-    this.#result = failure;
+    this.state = REJECTED;
+    this.result = failure;
     if (resolve !== undefined) resolveWithFailure(resolve, failure);
     if (this.onLate !== undefined) this.onLate(failure());
     if (this.onSettled !== undefined) this.onSettled();
@@ -96,13 +96,19 @@ export class Deferred<T> {
     this.abandonment = failure;
     this.onLate = onLate;
     const resolve = this.unresolved();
-    this.#result = undefined;
+    this.result = undefined;
     if (resolve !== undefined) resolveWithFailure(resolve, failure);
+  }
+
+  /** Begin anew. It had settled well, and nobody has its promise. */
+  protected renew(): void {
+    this.state = PENDING;
+    this.result = undefined;
   }
 
   /** What resolves the promise, where that is still to be done. */
   private unresolved(): Resolve<T> | undefined {
-    return this.#state === PENDING ? (this.#result as Resolve<T> | undefined) : undefined;
+    return this.state === PENDING ? (this.result as Resolve<T> | undefined) : undefined;
   }
 }
 

@@ -263,10 +263,10 @@ export class File implements AsyncDisposable {
       },
       admit: (operation, options) => this.#admit(operation, options),
       begin: (operation) => this.#begin(operation),
+      traced: true,
       dispatch: (transfer, plan) => {
-        const sent = transfer.send(plan);
+        transfer.send(plan);
         if (!transfer.settled) handle.follow(transfer);
-        return traced(sent);
       },
     };
   }

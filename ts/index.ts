@@ -51,6 +51,7 @@ export type { Positions, ReadManyOptions } from './read/many.js';
 export type { ReadOptions } from './read/source.js';
 export { pipe } from './pipe.js';
 export type { Pipe, PipeOptions } from './pipe.js';
+export type { PipeToOptions } from './pipe-to.js';
 export { ready } from './ready.js';
 export type { ReadyEvent, ReadyOptions, ReadyState } from './ready.js';
 export type { SendFileOptions } from './send-file.js';

@@ -64,7 +64,7 @@ export class StreamWriter extends Writer {
   }
 
   /** @internal */
-  protected override [PLAN](options: StreamWriteOptions | undefined): StreamPlan {
+  override [PLAN](options: StreamWriteOptions | undefined): StreamPlan {
     const plan = planOf(options);
     if (plan.position !== undefined) {
       throw argumentValueError('options.position', 'must not be given: a stream has no positions', plan.position);

@@ -21,9 +21,12 @@ import type { HybridOptions } from './read/hybrid.js';
 import { StreamSource } from './read/stream-source.js';
 import { SubmitReader } from './read/submit.js';
 import type { SubmitterOptions } from './read/submit.js';
+import { pipeTo } from './pipe-to.js';
+import type { PipeToOptions } from './pipe-to.js';
 import { StreamWriter } from './stream-writer.js';
 import type { StreamWriterOptions } from './stream-writer.js';
 import { closeWhenCollected } from './unclosed.js';
+import type { FileWriter } from './write.js';
 
 /** @internal */
 export type { StreamKind } from './channel.js';
@@ -89,6 +92,19 @@ export class Stream implements AsyncDisposable {
   /** Send what is in a file, block by block, without JavaScript touching it; how many bytes were sent. */
   sendFile(file: File, options?: SendFileOptions): Promise<number> {
     return sendFile(file, this.writer(), this.#source.channel.proactor.timers, options);
+  }
+
+  /**
+   * Pass on all that comes, to the end, to another stream (or back, to this one) or to a writer; how many bytes that was. The blocks that
+   * were received are sent, nothing is copied, and no more is received than the target takes. The target is ended then, too.
+   *
+   * When it fails, `error.bytesTransferred` says how many bytes were passed on; what was received and not written is what the next read
+   * of this stream gets (`error.rest` where it is closed). Neither stream is closed.
+   * @example
+   * await Promise.all([client.pipeTo(server), server.pipeTo(client)]);
+   */
+  pipeTo(target: Stream | StreamWriter | FileWriter, options?: PipeToOptions): Promise<number> {
+    return pipeTo(this.#source, target instanceof Stream ? target.writer() : target, options);
   }
 
   /** Writes that were called finish, reads that wait fail with `ERR_RITSU_CLOSED`. Again gives the same promise. */

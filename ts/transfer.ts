@@ -12,8 +12,8 @@
 import type { CancelOptions } from './cancel.js';
 import type { Endpoint } from './errors.js';
 import type { LoanHost } from './memory/loan.js';
-import { PARTS_MAX, partsAfter, restOf } from './memory/parcel.js';
-import type { Parcel, Part, Sender } from './memory/parcel.js';
+import { PARTS_MAX, encodeParts, partsAfter, restOf } from './memory/parcel.js';
+import type { Parcel, Sender } from './memory/parcel.js';
 import { ECANCELED, EINTR, NONE, Operation, WAIT_ALL } from './op.js';
 import type { Completion, Failure } from './op.js';
 import { CURRENT } from './turns.js';
@@ -54,7 +54,6 @@ export interface WriteTarget extends Partial<Sender> {
   awaitWritable?(then: () => void): void;
 }
 
-const PART_WORDS = 3;
 /** The most bytes that go together; from there on an operation each is no part of the cost. */
 const GATHERED_MAX = 65_536;
 const EAGAIN = -11;
@@ -69,8 +68,8 @@ const NOBODY: readonly Transfer[] = [];
 
 export class Transfer extends Operation<WriteResult> {
   readonly #target: WriteTarget;
-  readonly #parcels: readonly Parcel[];
-  readonly #total: number;
+  #parcels: readonly Parcel[];
+  #total: number;
   /** Go on until all is written. */
   readonly #all: boolean;
   /** Undefined: it has a position of its own and waits for nobody. */
@@ -96,6 +95,14 @@ export class Transfer extends Operation<WriteResult> {
     else if (sent < 0) this.fault = sent;
   }
 
+  /** Another write by the same object, for who does nothing else (`pipeTo`). It was one of its own, no fellow, and did well. */
+  protected another(parcel: Parcel): void {
+    this.renew();
+    this.#parcels = [parcel];
+    this.#total = parcel.length;
+    this.#written = 0;
+  }
+
   get total(): number {
     return this.#total;
   }
@@ -109,17 +116,16 @@ export class Transfer extends Operation<WriteResult> {
   }
 
   /** Begin, now or when its turn comes. */
-  send(options: CancelOptions): Promise<WriteResult> {
+  send(options: CancelOptions): void {
     try {
       this.#target.admit(this, options);
     } catch (error) {
       this.refuse(() => error as Error);
     }
     if (this.sentBefore > 0 || this.fault < 0) this.#turns!.redeem(this as unknown as Turn);
-    else if (this.settled) return this.promise;
+    else if (this.settled) return;
     else if (this.#turns === undefined) this.begin();
     else this.#turns.enter(this as unknown as Turn);
-    return this.promise;
   }
 
   begin(): void {
@@ -291,10 +297,3 @@ export class Transfer extends Operation<WriteResult> {
 }
 
 Object.assign(Transfer.prototype, { sentBefore: 0, fault: 0 });
-
-function encodeParts(parts: readonly Part[], header: number): Uint8Array {
-  const first = header / Uint32Array.BYTES_PER_ELEMENT;
-  const words = new Uint32Array(first + parts.length * PART_WORDS);
-  parts.forEach(({ block, offset, length }, index) => words.set([block.id, offset, length], first + index * PART_WORDS));
-  return new Uint8Array(words.buffer);
-}

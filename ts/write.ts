@@ -5,9 +5,11 @@
  * written are the bytes of that moment. Writes without a position follow each other; a write at a position does not wait.
  */
 import type { CancelOptions } from './cancel.js';
+import { traced } from './deferred.js';
 import { checkInteger, checkOptions, closedError } from './errors.js';
 import { Parcel } from './memory/parcel.js';
 import type { Writable } from './memory/parcel.js';
+import type { Proactor } from './proactor.js';
 import { planOf } from './read/read.js';
 import type { Plan } from './read/read.js';
 import { Transfer } from './transfer.js';
@@ -45,11 +47,15 @@ export interface WriterOptions {
 
 /** What a writer needs of its resource. */
 export interface WriterTarget extends WriteTarget {
+  /** @internal */
+  readonly host: Proactor;
   /** It is closed, or being closed. */
   readonly closed: boolean;
   readonly unflushed: Unflushed;
+  /** Its writes are few enough for their errors to get the stack of those who await them. */
+  readonly traced?: boolean;
   /** Begin the write; `all`: it is to go on until all of it is written. */
-  dispatch(transfer: Transfer, plan: Plan, all: boolean): Promise<WriteResult>;
+  dispatch(transfer: Transfer, plan: Plan, all: boolean): void;
   /** All of it is written, and no more will come. */
   finish?(): Promise<void>;
 }
@@ -63,6 +69,8 @@ export interface WriterResource {
 
 /** @internal A method that no field of a program's own gets in the way of. */
 export const PLAN: unique symbol = Symbol('plan');
+/** @internal Another. */
+export const RESOURCE: unique symbol = Symbol('resource');
 
 /** What most writers never need. */
 interface Unusual {
@@ -95,8 +103,7 @@ export abstract class Writer implements AsyncWrite {
 
   /** Throws when the data cannot be written; nothing is pushed then. */
   push(data: Writable): this {
-    const { target } = this.#resource;
-    if (this.#unusual?.ended === true || target.closed) throw closedError('write');
+    const { target } = this[RESOURCE]();
     const unusual = (this.#unusual ??= { pushed: undefined, ended: false });
     const last = unusual.pushed?.at(-1);
     if (last === undefined || !last.append(data)) {
@@ -126,8 +133,14 @@ export abstract class Writer implements AsyncWrite {
     return this.end();
   }
 
+  /** @internal What it writes to; throws where it takes nothing more. */
+  [RESOURCE](): WriterResource {
+    if (this.#unusual?.ended === true || this.#resource.target.closed) throw closedError('write');
+    return this.#resource;
+  }
+
   /** @internal Check the options, once. */
-  protected [PLAN](options: WriteOptions | undefined): Plan {
+  [PLAN](options: WriteOptions | undefined): Plan {
     return planOf(options);
   }
 
@@ -165,7 +178,8 @@ function begin({ target, turns }: WriterResource, parcels: readonly Parcel[], pl
   const { position } = plan;
   const transfer = new Transfer(target, parcels, all, position === undefined ? turns : undefined);
   if (position !== undefined) transfer.position = position;
-  return target.dispatch(transfer, plan, all);
+  target.dispatch(transfer, plan, all);
+  return target.traced === true ? traced(transfer.promise) : transfer.promise;
 }
 
 /** The turns of a file's writer: each has its own. */

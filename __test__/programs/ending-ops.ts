@@ -55,6 +55,12 @@ const OPS: Readonly<Record<string, () => Promise<Promise<unknown>[]>>> = {
   'a write to a full socket': async () => [(await connection())[0].writer().writeAll(alloc(MEGABYTES, { proactor }))],
   'a sleep': async () => [sleep(60_000, { proactor })],
   'a zero-copy send': async () => [(await connection())[0].writer({ zeroCopy: true }).writeAll(alloc(MEGABYTES, { proactor }))],
+  'a stream that is passed on': async () => {
+    const [[near, far], [other]] = [await connection(), await connection()];
+    const [idle] = await connection();
+    const sending = far.writer().writeAll(alloc(MEGABYTES, { proactor })); // until nothing more goes in: nobody reads the other end
+    return [near.pipeTo(other), sending, idle.pipeTo(idle)];
+  },
   'a remote operation': async () => {
     const remote = await remoteProactor(proactor.share());
     kept.push(remote);

@@ -15,7 +15,7 @@ export type Row = BackendName | 'simulated';
 /** Suites whose peers are our own or the file system's: those of a simulated ring must be its own. */
 const SIMULATED: ReadonlySet<string> = new Set([
   'read', 'write', 'vectored', 'file', 'open', 'direct', 'nop', 'timer', 'cancel', 'prompt', 'scope', 'both-ends', 'gathered', 'races',
-  'race-safe', 'race-safe-close', 'many', 'many-ends', 'unflushed', 'read-file', 'write-file',
+  'race-safe', 'race-safe-close', 'many', 'many-ends', 'unflushed', 'read-file', 'write-file', 'pipe-to', 'pipe-to-ends',
 ]);
 const suite = basename(new URL(test.meta.file).pathname, '.test.ts');
 

@@ -287,6 +287,7 @@ export const nodeNet = scripted('node:net', 'rival', always, 'node');
 export const allocator = ritsu('ritsu allocator', 'allocator');
 export const submit = ritsu('ritsu submit', 'submit');
 export const hybrid = ritsu('ritsu hybrid pooled', 'hybrid');
+export const piped = ritsu('ritsu pipeTo', 'piped');
 export const movedWriter = ritsu('ritsu writer, memory of alloc', 'moved');
 export const copiedWriter = ritsu('ritsu writer, any memory', 'copied');
 export const zeroCopyWriter = ritsu('ritsu writer, zero copy', 'zero-copy');

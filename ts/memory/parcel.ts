@@ -2,11 +2,11 @@
 import { Bytes } from './bytes.js';
 import { checkLendable, endLoan, giveBack, moveIn, standIn } from './loan.js';
 import type { LoanHost } from './loan.js';
-import { blockOf, inspect, isOrdinary, rangeOf, stamp, viewOf } from './block.js';
+import { blockOf, inspect, isDetached, isOrdinary, rangeOf, stamp, viewOf } from './block.js';
 import { Block } from './block.js';
 import type { Memory, Span } from './block.js';
 import type { CancelOptions } from '../cancel.js';
-import { STREAM, rangeError, systemError } from '../errors.js';
+import { RitsuError, STREAM, rangeError, systemError } from '../errors.js';
 import { LENGTH_MAX, NONE } from '../op.js';
 
 /** What can be written. Strings are written as UTF-8. */
@@ -36,6 +36,8 @@ const NOWHERE = new Block(NONE, 0, 'own', {});
 
 /** The most parts of one vectored operation (Linux: IOV_MAX). */
 export const PARTS_MAX = 1024;
+/** Of an encoded part: block, offset, length. */
+const PART_WORDS = 3;
 /** Copied data get a block of at least so many bytes, so that small pushes share one. */
 const COPY_BYTES_MIN = 4096;
 
@@ -82,6 +84,21 @@ export class Parcel implements Part {
       const told = sent < 0 ? systemError(sent, 'write', undefined, STREAM) : (error as Error);
       throw Object.assign(told, { bytesTransferred, rest: viewOf(span.memory, offset, length), buffers: [] });
     }
+  }
+
+  /** What a stream brought, in the block where it came: that is sent as it is, or copied for another proactor. */
+  static received(host: LoanHost, block: Block, offset: number, length: number): Parcel {
+    // Nobody has seen it; without the fence an earlier holder of the block may have.
+    if (!block.fence && isDetached(block.memory!)) {
+      throw new RitsuError('ERR_RITSU_BUFFER_DETACHED', 'the memory of these bytes was moved away');
+    }
+    if (block.owner !== host.backend) {
+      const parcel = Parcel.#copy(host, { memory: block.memory!, offset, length }, 0);
+      giveBack(block);
+      return parcel;
+    }
+    block.inFlight = true;
+    return new Parcel(block, offset, length, false, 0);
   }
 
   /** Add data to a copy that has room; false when it has none, or the data need no copy. */
@@ -152,6 +169,14 @@ export function partsAfter(parcels: readonly Parcel[], written: number, partsMax
     skip = Math.max(0, skip - length);
   }
   return parts;
+}
+
+/** The parts as the argument of a vectored operation, which has so many zero bytes before them. */
+export function encodeParts(parts: readonly Part[], header: number): Uint8Array {
+  const first = header / Uint32Array.BYTES_PER_ELEMENT;
+  const words = new Uint32Array(first + parts.length * PART_WORDS);
+  parts.forEach(({ block, offset, length }, index) => words.set([block.id, offset, length], first + index * PART_WORDS));
+  return new Uint8Array(words.buffer);
 }
 
 /** A copy of them. */

@@ -1,16 +1,14 @@
 /**
  * What the kernel delivers of one stream, and which read gets it.
  *
- * The invariant: each byte that the kernel delivered is given exactly once, in order, to whichever read is first, of
- * whatever style; also after an abort, a change of style, an empty group, a stop for back-pressure, and close. So what
- * arrives goes to the first read, if one waits, else to the `Stash`. Of the reads, only the first asks for anything.
+ * The invariant: each byte that the kernel delivered is given exactly once, in order, to whichever read is first, of whatever style; also
+ * after an abort, a change of style, an empty group, a stop, and close. So what arrives goes to the first read, else to the `Stash`.
  *
- * A read is told to get memory (`landing.arm`) when it is the first, and says when it has it (`ready`). With a block of
- * its own it takes what is stashed (a copy), or is given to the kernel (*direct*). Without one it takes the blocks that
- * the kernel chose: for it one operation over the group is *armed*, which goes on delivering (multishot); see `flow.ts`.
- * Beside the flow stands the end: the result (0, or an error) that every read gets once the stash is empty. A read that
- * is aborted leaves the queue at once; when it is direct, its own completion decides. Who calls: `StreamSource` (reads),
- * the group (`wake`, `spill`), `Channel` (`close`, `keepAlive`).
+ * Only the first read asks for anything. It is told to get memory (`landing.arm`), and goes on (`pump`) when it has it. With a block of its own it
+ * takes what is stashed (a copy), or is given to the kernel (*direct*). Without one it takes the blocks that the kernel chose: for it one
+ * operation over the group is *armed*, which goes on delivering (multishot); see `flow.ts`. Beside the flow stands the end: the result
+ * (0, or an error) that every read gets once the stash is empty. A read that is aborted leaves the queue at once; when it is direct, its
+ * own completion decides. Who calls: `StreamSource`, `pipeTo` (reads), the group (`wake`, `spill`), `Channel` (`close`, `keepAlive`).
  */
 import type { CancelOptions } from '../cancel.js';
 import { closedError } from '../errors.js';
@@ -72,6 +70,13 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
     return read;
   }
 
+  /** The same read again: see `renew`. */
+  readAgain(read: StreamRead, holder: object): void {
+    read.renew();
+    this.push(read, holder);
+    this.pump();
+  }
+
   /** Whether it keeps the process alive that reads wait. */
   keepAlive(on: boolean): void {
     if (on !== this.keepsAlive && !this.isEmpty) this.#channel.proactor.liveness.change(on ? 1 : -1);
@@ -113,10 +118,6 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
     if (this.direct !== undefined) this.#channel.proactor.cancel(this.direct, 'closed');
     if (this.#inquiry !== undefined) this.#channel.proactor.cancel(this.#inquiry, 'closed');
     return this.drained();
-  }
-
-  ready(): void {
-    this.pump();
   }
 
   answered(read: StreamRead, completion: Completion): void {
@@ -221,7 +222,7 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
     else if (verdict === 'failed') this.answerFirst(result);
   }
 
-  private pump(): void {
+  pump(): void {
     if (this.#pumping) return; // a program's own buffer or allocator called
     this.#pumping = true;
     try {

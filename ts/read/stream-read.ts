@@ -12,8 +12,8 @@ import type { Stash } from './stash.js';
 
 /** Whom a stream's reads tell. */
 export interface ReadQueue {
-  /** The read has its memory, or needs none. */
-  ready(read: StreamRead): void;
+  /** A read has its memory, or needs none: go on. */
+  pump(): void;
   /** The kernel has answered the read. */
   answered(read: StreamRead, completion: Completion): void;
   /** The read has failed: perhaps by its signal, while it waited. */
@@ -61,7 +61,7 @@ export class StreamRead extends Operation<Bytes | null> {
 
   override launch(): void {
     this.#memory = 'ready';
-    this.#queue.ready(this);
+    this.#queue.pump();
   }
 
   override complete(completion: Completion): void {
@@ -71,6 +71,15 @@ export class StreamRead extends Operation<Bytes | null> {
   override fail(failure: () => Error): void {
     super.fail(failure);
     this.#queue.failed(this);
+  }
+
+  /** The same read again, for who does nothing else (`pipeTo`): it was answered well. */
+  override renew(): void {
+    super.renew();
+    this.slot = -1;
+    this.block = undefined;
+    if (this.offset !== 0) this.offset = 0;
+    this.#memory = 'none';
   }
 
   /** End it with this answer. */

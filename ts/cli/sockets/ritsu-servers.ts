@@ -90,6 +90,15 @@ async function echoHybrid(stream: Stream): Promise<void> {
   }
 }
 
+async function echoPiped(stream: Stream): Promise<void> {
+  try {
+    await stream.pipeTo(stream);
+    await stream.close();
+  } catch (error) {
+    leave(stream, error as Error);
+  }
+}
+
 /** Feed a receiver and send its answers. */
 function receiving(stream: Stream): (data: Uint8Array) => Promise<void> | undefined {
   const receiver = new Receiver();
@@ -174,6 +183,7 @@ export const ritsuServers: Readonly<Record<string, Serve>> = {
   'allocator echo': serving(echoAllocator),
   'submit echo': serving(echoSubmit),
   'hybrid echo': serving(echoHybrid),
+  'piped echo': serving(echoPiped),
   'allocator receive': serving(closing(receiveAllocator)),
   'submit receive': serving(closing(receiveSubmit)),
   'hybrid receive': serving(closing(receiveHybrid)),

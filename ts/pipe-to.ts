@@ -1,0 +1,244 @@
+/**
+ * What comes on a stream, passed on to a writer: each block that the kernel chose is sent as it is, and the next one is taken when
+ * that is done. There is no promise for each of them.
+ *
+ * The invariant: each byte that was received is written once, or is the source's next again. So what a write did not take goes back,
+ * and a limit (signal, time) ends what is under way, whose own completion decides.
+ *
+ * Stages: receiving (a read of the stream's) <-> writing (one `Onward`) -> ending (the writer is) -> settled. Who calls:
+ * `Stream.pipeTo`; its reads and writes, when they are settled.
+ */
+import { abandon, checkCancelOptions, limit, limitError, refusal } from './cancel.js';
+import type { CancelOptions, Stop } from './cancel.js';
+import type { Channel } from './channel.js';
+import { Deferred, traced } from './deferred.js';
+import { AbortError, TimeoutError, argumentTypeError, checkBoolean } from './errors.js';
+import { isDetached, rangeOf } from './memory/block.js';
+import type { Block } from './memory/block.js';
+import { giveBack } from './memory/loan.js';
+import { Parcel } from './memory/parcel.js';
+import type { Landing, ReadOperation } from './memory/size-class.js';
+import { LENGTH_MAX } from './op.js';
+import type { Completion, Failure } from './op.js';
+import type { Plan } from './read/read.js';
+import type { StreamRead } from './read/stream-read.js';
+import type { StreamSource } from './read/stream-source.js';
+import { Transfer } from './transfer.js';
+import type { WriteResult } from './transfer.js';
+import { PLAN, RESOURCE, Writer } from './write.js';
+import type { WriterResource } from './write.js';
+
+/** How a stream is passed on. */
+export interface PipeToOptions extends CancelOptions {
+  /** Whether the target is ended when the source has: a stream is half-closed then, as by `shutdown`. True where not given. */
+  readonly end?: boolean | undefined;
+}
+
+const NAME = 'pipeTo';
+
+/** What an error of a write says of its data. */
+interface CutShort extends Error {
+  readonly bytesTransferred?: number;
+  readonly rest?: Buffer;
+}
+
+/** The writes of what was received, one after the other. It tells when the next one has the turn: `onSettled` would be too early. */
+class Onward extends Transfer {
+  readonly #piping: Piping;
+  /** It was an operation of its own, and is in nobody's line any more. */
+  #isOwn = false;
+
+  constructor(piping: Piping, { target, turns }: WriterResource, parcel: Parcel) {
+    super(target, [parcel], true, turns);
+    this.#piping = piping;
+  }
+
+  /** The next write: by this object, if that can be. */
+  next(resource: WriterResource, parcel: Parcel): Onward {
+    if (!this.#isOwn) return new Onward(this.#piping, resource, parcel);
+    this.#isOwn = false;
+    this.another(parcel);
+    return this;
+  }
+
+  override complete(completion: Completion): void {
+    this.#isOwn = true;
+    super.complete(completion);
+  }
+
+  override succeed(value: WriteResult): void {
+    super.succeed(value);
+    this.#piping.written(this);
+  }
+
+  override fail(failure: () => Error): void {
+    super.fail(failure);
+    this.#piping.written(this);
+  }
+}
+
+/** From the call of `pipeTo` to its end; the result is how many bytes were passed on. It has one read and one write, which go round. */
+class Piping extends Deferred<number> implements Landing {
+  /** Of one read. */
+  readonly length = LENGTH_MAX;
+  readonly #source: StreamSource<Channel>;
+  readonly #writer: Writer;
+  readonly #resource: WriterResource;
+  readonly #plan: Plan;
+  readonly #end: boolean;
+  #stage: 'receiving' | 'writing' | 'ending' = 'receiving';
+  #read: StreamRead | undefined = undefined;
+  #write: Onward | undefined = undefined;
+  /** Bytes that the read brought; 0 at the end. */
+  #came = 0;
+  #passed = 0;
+  /** It was ended by its signal or its time: makes the error. */
+  #limitError: (() => AbortError | TimeoutError) | undefined = undefined;
+  #stop: Stop | undefined = undefined;
+
+  constructor(source: StreamSource<Channel>, writer: Writer, end: boolean) {
+    super();
+    this.#source = source;
+    this.#writer = writer;
+    this.#resource = writer[RESOURCE]();
+    this.#plan = writer[PLAN](undefined);
+    this.#end = end;
+  }
+
+  begin(options: CancelOptions): void {
+    const { timers } = this.#source.host;
+    this.#stop = limit(options, (cause, reason) => this.#limited(cause, reason, options.prompt === true), timers);
+    this.#receive();
+  }
+
+  arm(operation: ReadOperation): void {
+    operation.launch(this.#source.host);
+  }
+
+  land(operation: ReadOperation, { result }: Completion): null | Failure {
+    if (result < 0) return operation.failure(result);
+    this.#came = result;
+    return null;
+  }
+
+  discard({ block }: ReadOperation): void {
+    if (block !== undefined) giveBack(block);
+  }
+
+  /** This write is settled. */
+  written(write: Onward): void {
+    this.#stage = 'receiving';
+    if (!write.failed) {
+      this.#passed += write.value.bytesWritten;
+      return this.#receive();
+    }
+    const error = write.error() as CutShort;
+    this.#passed += error.bytesTransferred ?? 0;
+    this.#fail(error, error.rest);
+  }
+
+  #receive(): void {
+    if (this.#limitError !== undefined) return this.#fail(this.#limitError());
+    const { intake } = this.#source.channel;
+    if (this.#read !== undefined) return intake.readAgain(this.#read, this.#source);
+    const read = intake.read(this, undefined, this.#source);
+    this.#read = read;
+    if (read.settled) this.#received(read);
+    read.onSettled = () => this.#received(read);
+  }
+
+  #received(read: StreamRead): void {
+    const { block, offset } = read;
+    if (read.failed) this.#fail(read.error());
+    else if (block !== undefined) this.#pass(block, offset, this.#came);
+    else if (this.#end) void this.#endWriter();
+    else this.succeed(this.#passed);
+  }
+
+  /** Send what came, from where it is. */
+  #pass(block: Block, offset: number, length: number): void {
+    const resource = this.#resource;
+    let parcel: Parcel;
+    try {
+      if (this.#limitError !== undefined) throw this.#limitError();
+      this.#writer[RESOURCE](); // the program may have ended it
+      parcel = Parcel.received(resource.target.host, block, offset, length);
+    } catch (error) {
+      return this.#fail(error as Error, takeOut(block, offset, length));
+    }
+    this.#write = this.#write?.next(resource, parcel) ?? new Onward(this, resource, parcel);
+    this.#stage = 'writing';
+    resource.target.dispatch(this.#write, this.#plan, true);
+  }
+
+  async #endWriter(): Promise<void> {
+    this.#stage = 'ending';
+    try {
+      await this.#writer.end();
+      if (!this.settled) this.succeed(this.#passed);
+    } catch (error) {
+      if (!this.settled) this.#fail(error as Error);
+    }
+  }
+
+  #limited(cause: 'abort' | 'timeout', reason: unknown, prompt: boolean): void {
+    this.#limitError = () => Object.assign(limitError(cause, reason, NAME), { bytesTransferred: this.#passed });
+    if (this.#stage === 'ending') return this.#fail(this.#limitError()); // everything was passed on, and will be ended
+    const ending = { reason, prompt: false };
+    if (this.#stage === 'writing') this.#resource.target.host.end(this.#write!, cause, ending);
+    else if (this.#read !== undefined) this.#source.host.end(this.#read, cause, ending);
+    if (prompt && !this.settled) abandon(this, this.#limitError());
+  }
+
+  override succeed(passed: number): void {
+    this.#stop?.('completed');
+    super.succeed(passed);
+  }
+
+  /** `rest`: what was received and not written. */
+  #fail(error: Error, rest?: Uint8Array): void {
+    const isLimit = this.#limitError !== undefined && (error instanceof AbortError || error instanceof TimeoutError);
+    const told = isLimit ? this.#limitError!() : error;
+    const left = rest === undefined ? undefined : this.#returned(rest);
+    this.#stop?.(isLimit ? 'aborted' : 'failed');
+    Object.assign(told, { bytesTransferred: this.#passed }, left && { rest: left });
+    this.fail(() => told);
+  }
+
+  /** The next read shall have it; what cannot be given back, since the stream is closed or there is no memory. */
+  #returned(rest: Uint8Array): Uint8Array | undefined {
+    if (rest.length === 0) return undefined;
+    if (!this.#source.open) return rest;
+    try {
+      this.#source.channel.intake.prepend(rest);
+      return undefined;
+    } catch {
+      return rest;
+    }
+  }
+}
+
+/** What came, in memory of its own; the block goes back. Nothing, where an earlier holder moved its memory away (without the fence). */
+function takeOut(block: Block, offset: number, length: number): Uint8Array | undefined {
+  const isLost = isDetached(block.memory!);
+  const bytes = isLost ? undefined : Uint8Array.from(rangeOf(block, offset, length));
+  if (isLost) block.memory = undefined;
+  giveBack(block);
+  return bytes;
+}
+
+/** @internal `writer`: of a stream or a file. */
+export function pipeTo(source: StreamSource<Channel>, writer: Writer, options: PipeToOptions = {}): Promise<number> {
+  try {
+    if (!(writer instanceof Writer)) throw argumentTypeError('target', 'an instance of TcpStream, UnixStream, Pipe, StreamWriter or FileWriter', writer);
+    const cancel = checkCancelOptions(options);
+    const end = checkBoolean('options.end', options.end) ?? true;
+    const refused = refusal(cancel, NAME, source.open);
+    if (refused !== undefined) throw refused;
+    const piping = new Piping(source, writer, end);
+    piping.begin(cancel);
+    return traced(piping.promise);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
