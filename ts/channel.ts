@@ -75,6 +75,8 @@ export class Channel extends Turns implements WriterTarget, Unclosed, Resident {
   readonly kind: StreamKind;
   readonly intake: Intake;
   // Not every stream's: see `Intake`.
+  /** What comes is passed on (`pipeTo`): also while no read waits. */
+  declare isPiped: boolean;
   declare private keepsAlive: boolean;
   declare private pushed: Unflushed | undefined;
   declare private poll: Operation<void> | undefined;
@@ -195,7 +197,7 @@ export class Channel extends Turns implements WriterTarget, Unclosed, Resident {
   /** Close it, but leave the descriptor open; what came and nobody read. `stays`: with its proactor. */
   async detach(stays: boolean): Promise<Uint8Array> {
     if (this.closed || (!stays && this.proactor.backend.name === 'node')) throw unmovable(this.closed);
-    if (!this.intake.isIdle || !this.isIdle || this.pushed?.isEmpty === false) throw inUseError('handOver');
+    if (this.isPiped || !this.intake.isIdle || !this.isIdle || this.pushed?.isEmpty === false) throw inUseError('handOver');
     const detached = this.intake.detach();
     this.closing = detached.then(() => {});
     isBeingClosed(this);
@@ -237,7 +239,7 @@ export class Channel extends Turns implements WriterTarget, Unclosed, Resident {
   }
 }
 
-Object.assign(Channel.prototype, { keepsAlive: true, pushed: undefined, poll: undefined, closing: undefined });
+Object.assign(Channel.prototype, { isPiped: false, keepsAlive: true, pushed: undefined, poll: undefined, closing: undefined });
 
 function unmovable(closed: boolean): RitsuError {
   if (closed) return closedError('handOver');

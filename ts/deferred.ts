@@ -119,7 +119,7 @@ export async function traced<T>(promise: Promise<T>): Promise<T> {
   try {
     return await promise;
   } catch (error) {
-    Error.captureStackTrace(error as Error, traced);
+    if (error instanceof Error && Object.isExtensible(error)) Error.captureStackTrace(error, traced); // a program's own may be anything
     throw error;
   }
 }

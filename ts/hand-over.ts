@@ -83,7 +83,7 @@ class Offer implements Resident {
 
 /**
  * Take a connection, a pipe or a file out of this thread's hands. From here on the object refuses with `ERR_RITSU_CLOSED`.
- * Rejects, and changes nothing, while reads wait on it, or writes are not finished, or what was pushed is not flushed.
+ * Rejects, and changes nothing, while reads wait on it, it is passed on, writes are not finished, or what was pushed is not flushed.
  * @example
  * worker.postMessage(await handOver(stream, { to: worker }));
  */

@@ -9,10 +9,10 @@
  * `Stream.pipeTo`; its reads and writes, when they are settled.
  */
 import { abandon, checkCancelOptions, limit, limitError, refusal } from './cancel.js';
-import type { CancelOptions, Stop } from './cancel.js';
+import type { CancelOptions, Ending, Stop } from './cancel.js';
 import type { Channel } from './channel.js';
 import { Deferred, traced } from './deferred.js';
-import { AbortError, TimeoutError, argumentTypeError, checkBoolean } from './errors.js';
+import { AbortError, RitsuError, TimeoutError, argumentTypeError, checkBoolean, closedError, systemError } from './errors.js';
 import { isDetached, rangeOf } from './memory/block.js';
 import type { Block } from './memory/block.js';
 import { giveBack } from './memory/loan.js';
@@ -36,6 +36,8 @@ export interface PipeToOptions extends CancelOptions {
 
 const NAME = 'pipeTo';
 
+const EIO = -5;
+
 /** What an error of a write says of its data. */
 interface CutShort extends Error {
   readonly bytesTransferred?: number;
@@ -57,6 +59,7 @@ class Onward extends Transfer {
   next(resource: WriterResource, parcel: Parcel): Onward {
     if (!this.#isOwn) return new Onward(this.#piping, resource, parcel);
     this.#isOwn = false;
+    if (this.onSettled !== undefined) this.onSettled = undefined; // its file follows it, once more
     this.another(parcel);
     return this;
   }
@@ -77,7 +80,10 @@ class Onward extends Transfer {
   }
 }
 
-/** From the call of `pipeTo` to its end; the result is how many bytes were passed on. It has one read and one write, which go round. */
+/**
+ * From the call of `pipeTo` to its end; the result is how many bytes were passed on. It has one read and one write, which go round. What
+ * is called when those are settled lets no exception out: they would take it for their own, and end twice.
+ */
 class Piping extends Deferred<number> implements Landing {
   /** Of one read. */
   readonly length = LENGTH_MAX;
@@ -89,11 +95,13 @@ class Piping extends Deferred<number> implements Landing {
   #stage: 'receiving' | 'writing' | 'ending' = 'receiving';
   #read: StreamRead | undefined = undefined;
   #write: Onward | undefined = undefined;
-  /** Bytes that the read brought; 0 at the end. */
+  /** Bytes that the read brought. */
   #came = 0;
   #passed = 0;
-  /** It was ended by its signal or its time: makes the error. */
-  #limitError: (() => AbortError | TimeoutError) | undefined = undefined;
+  /** It was ended by its signal or its time, the first of them: makes the error. */
+  #limited: (() => Error) | undefined = undefined;
+  /** What was told at once (`prompt`). */
+  #told: Error | undefined = undefined;
   #stop: Stop | undefined = undefined;
 
   constructor(source: StreamSource<Channel>, writer: Writer, end: boolean) {
@@ -106,8 +114,8 @@ class Piping extends Deferred<number> implements Landing {
   }
 
   begin(options: CancelOptions): void {
-    const { timers } = this.#source.host;
-    this.#stop = limit(options, (cause, reason) => this.#limited(cause, reason, options.prompt === true), timers);
+    this.#source.channel.isPiped = true;
+    this.#stop = limit(options, (cause, reason) => this.#limit(cause, reason, options.prompt === true), this.#source.host.timers);
     this.#receive();
   }
 
@@ -127,24 +135,33 @@ class Piping extends Deferred<number> implements Landing {
 
   /** This write is settled. */
   written(write: Onward): void {
+    if (this.settled) return;
     this.#stage = 'receiving';
-    if (!write.failed) {
-      this.#passed += write.value.bytesWritten;
-      return this.#receive();
+    if (write.failed) {
+      const error = write.error() as CutShort;
+      this.#passed += error.bytesTransferred ?? 0;
+      return this.#fail(error, error.rest);
     }
-    const error = write.error() as CutShort;
-    this.#passed += error.bytesTransferred ?? 0;
-    this.#fail(error, error.rest);
+    const { bytesWritten, rest } = write.value;
+    this.#passed += bytesWritten;
+    if (rest.length === 0) this.#receive();
+    else this.#fail(systemError(EIO, 'write'), rest); // it takes nothing, and does not say why
   }
 
   #receive(): void {
-    if (this.#limitError !== undefined) return this.#fail(this.#limitError());
+    if (this.#limited !== undefined) return this.#fail(this.#limited());
+    if (!this.#source.open) return this.#fail(closedError('read'));
     const { intake } = this.#source.channel;
-    if (this.#read !== undefined) return intake.readAgain(this.#read, this.#source);
-    const read = intake.read(this, undefined, this.#source);
-    this.#read = read;
-    if (read.settled) this.#received(read);
-    read.onSettled = () => this.#received(read);
+    try {
+      if (this.#read !== undefined) return intake.readAgain(this.#read, this.#source);
+      const read = intake.read(this, undefined, this.#source);
+      this.#read = read;
+      read.onSettled = () => this.#received(read);
+      if (read.settled) this.#received(read);
+    } catch (error) {
+      this.#fail(error as Error);
+      if (this.#read?.settled === false) this.#source.giveUp(this.#read);
+    }
   }
 
   #received(read: StreamRead): void {
@@ -160,48 +177,63 @@ class Piping extends Deferred<number> implements Landing {
     const resource = this.#resource;
     let parcel: Parcel;
     try {
-      if (this.#limitError !== undefined) throw this.#limitError();
+      if (this.#limited !== undefined) throw this.#limited();
       this.#writer[RESOURCE](); // the program may have ended it
       parcel = Parcel.received(resource.target.host, block, offset, length);
     } catch (error) {
       return this.#fail(error as Error, takeOut(block, offset, length));
     }
-    this.#write = this.#write?.next(resource, parcel) ?? new Onward(this, resource, parcel);
     this.#stage = 'writing';
-    resource.target.dispatch(this.#write, this.#plan, true);
+    try {
+      this.#write = this.#write?.next(resource, parcel) ?? new Onward(this, resource, parcel);
+      resource.target.dispatch(this.#write, this.#plan, true);
+    } catch (error) {
+      this.#fail(error as Error);
+    }
   }
 
   async #endWriter(): Promise<void> {
     this.#stage = 'ending';
     try {
       await this.#writer.end();
-      if (!this.settled) this.succeed(this.#passed);
+      this.succeed(this.#passed);
     } catch (error) {
-      if (!this.settled) this.#fail(error as Error);
+      this.#finish('failed', tell(error as Error, { bytesTransferred: this.#passed }));
     }
   }
 
-  #limited(cause: 'abort' | 'timeout', reason: unknown, prompt: boolean): void {
-    this.#limitError = () => Object.assign(limitError(cause, reason, NAME), { bytesTransferred: this.#passed });
-    if (this.#stage === 'ending') return this.#fail(this.#limitError()); // everything was passed on, and will be ended
+  #limit(cause: 'abort' | 'timeout', reason: unknown, prompt: boolean): void {
+    if (this.#limited !== undefined) return;
+    this.#limited = () => tell(limitError(cause, reason, NAME), { bytesTransferred: this.#passed });
+    if (this.#stage === 'ending') return this.#fail(this.#limited()); // everything was passed on, and will be ended
     const ending = { reason, prompt: false };
     if (this.#stage === 'writing') this.#resource.target.host.end(this.#write!, cause, ending);
     else if (this.#read !== undefined) this.#source.host.end(this.#read, cause, ending);
-    if (prompt && !this.settled) abandon(this, this.#limitError());
+    if (prompt && !this.settled) abandon(this, (this.#told = this.#limited()));
   }
 
   override succeed(passed: number): void {
+    if (this.settled) return;
+    this.#source.channel.isPiped = false;
     this.#stop?.('completed');
     super.succeed(passed);
   }
 
-  /** `rest`: what was received and not written. */
+  /** `rest`: what was received and not written. The error has it only where it cannot be given back. */
   #fail(error: Error, rest?: Uint8Array): void {
-    const isLimit = this.#limitError !== undefined && (error instanceof AbortError || error instanceof TimeoutError);
-    const told = isLimit ? this.#limitError!() : error;
+    if (this.settled) return;
+    const isLimit = this.#limited !== undefined && (error instanceof AbortError || error instanceof TimeoutError);
     const left = rest === undefined ? undefined : this.#returned(rest);
-    this.#stop?.(isLimit ? 'aborted' : 'failed');
-    Object.assign(told, { bytesTransferred: this.#passed }, left && { rest: left });
+    const told = isLimit ? this.#limited!() : error;
+    tell(told, { bytesTransferred: this.#passed, rest: left, buffers: undefined });
+    if (this.#told !== undefined) tell(this.#told, { rest: left });
+    this.#finish(isLimit ? 'aborted' : 'failed', told);
+  }
+
+  #finish(ending: Ending, told: Error): void {
+    if (this.settled) return;
+    this.#source.channel.isPiped = false;
+    this.#stop?.(ending);
     this.fail(() => told);
   }
 
@@ -218,27 +250,36 @@ class Piping extends Deferred<number> implements Landing {
   }
 }
 
+/** Say on the error what became of the bytes; a program's own, of an `end` of its own, may be anything. */
+function tell<E extends Error>(error: E, details: object): E {
+  for (const [name, value] of Object.entries(details)) {
+    if (value !== undefined || name in Object(error)) Reflect.set(Object(error), name, value);
+  }
+  return error;
+}
+
 /** What came, in memory of its own; the block goes back. Nothing, where an earlier holder moved its memory away (without the fence). */
 function takeOut(block: Block, offset: number, length: number): Uint8Array | undefined {
   const isLost = isDetached(block.memory!);
-  const bytes = isLost ? undefined : Uint8Array.from(rangeOf(block, offset, length));
-  if (isLost) block.memory = undefined;
-  giveBack(block);
-  return bytes;
+  try {
+    return isLost ? undefined : Uint8Array.from(rangeOf(block, offset, length));
+  } catch {
+    return undefined; // no memory
+  } finally {
+    if (isLost) block.memory = undefined;
+    giveBack(block);
+  }
 }
 
 /** @internal `writer`: of a stream or a file. */
-export function pipeTo(source: StreamSource<Channel>, writer: Writer, options: PipeToOptions = {}): Promise<number> {
-  try {
-    if (!(writer instanceof Writer)) throw argumentTypeError('target', 'an instance of TcpStream, UnixStream, Pipe, StreamWriter or FileWriter', writer);
-    const cancel = checkCancelOptions(options);
-    const end = checkBoolean('options.end', options.end) ?? true;
-    const refused = refusal(cancel, NAME, source.open);
-    if (refused !== undefined) throw refused;
-    const piping = new Piping(source, writer, end);
-    piping.begin(cancel);
-    return traced(piping.promise);
-  } catch (error) {
-    return Promise.reject(error);
-  }
+export async function pipeTo(source: StreamSource<Channel>, writer: Writer, options: PipeToOptions = {}): Promise<number> {
+  if (!(writer instanceof Writer)) throw argumentTypeError('target', 'an instance of TcpStream, UnixStream, Pipe, StreamWriter or FileWriter', writer);
+  const cancel = checkCancelOptions(options);
+  const end = checkBoolean('options.end', options.end) ?? true;
+  const refused = refusal(cancel, NAME, source.open);
+  if (refused !== undefined) throw refused;
+  if (source.channel.isPiped) throw new RitsuError('ERR_RITSU_IN_USE', `${NAME}: what comes on it is being passed on already`);
+  const piping = new Piping(source, writer, end);
+  piping.begin(cancel);
+  return traced(piping.promise);
 }

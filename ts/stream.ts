@@ -96,14 +96,14 @@ export class Stream implements AsyncDisposable {
 
   /**
    * Pass on all that comes, to the end, to another stream (or back, to this one) or to a writer; how many bytes that was. The blocks that
-   * were received are sent, nothing is copied, and no more is received than the target takes. The target is ended then, too.
+   * were received are sent as they are, and a target that is slow slows the peer down. The target is ended then, too.
    *
    * When it fails, `error.bytesTransferred` says how many bytes were passed on; what was received and not written is what the next read
-   * of this stream gets (`error.rest` where it is closed). Neither stream is closed.
+   * of this stream gets (`error.rest` where it is closed). Neither stream is closed. Refused while it is passed on already.
    * @example
    * await Promise.all([client.pipeTo(server), server.pipeTo(client)]);
    */
-  pipeTo(target: Stream | StreamWriter | FileWriter, options?: PipeToOptions): Promise<number> {
+  async pipeTo(target: Stream | StreamWriter | FileWriter, options?: PipeToOptions): Promise<number> {
     return pipeTo(this.#source, target instanceof Stream ? target.writer() : target, options);
   }
 

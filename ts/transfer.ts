@@ -1,13 +1,13 @@
 /**
  * One write, from its call to its result.
  *
- * States of a `Transfer`: made -> (waiting for its turn) -> in flight, again while there is a rest that shall be
- * written -> settled. Its memory goes back, and `rest` and `bytesTransferred` are told, on every way to the end but one:
- * when a proactor is given up past its deadline, the system keeps the memory. Who calls: the writers.
+ * States of a `Transfer`: made -> (waiting for its turn) -> in flight, again while there is a rest that shall be written -> settled. Its
+ * memory goes back, and `rest` and `bytesTransferred` are told, on every way to the end but one: when a proactor is given up past its
+ * deadline, the system keeps the memory. Who calls: the writers, `pipeTo`.
  *
- * A small write to a socket takes those that wait behind it along, in one operation: they are its *fellows*. They keep
- * their places in the line, so whatever the operation did not write of them is written in their turn. A cancel of any of
- * them ends the operation; the others go on.
+ * A small write to a socket takes those that wait behind it along, in one operation: they are its *fellows*. They keep their places in
+ * the line, so whatever the operation did not write of them is written in their turn. A cancel of any of them ends the operation; the
+ * others go on.
  */
 import type { CancelOptions } from './cancel.js';
 import type { Endpoint } from './errors.js';
@@ -75,8 +75,7 @@ export class Transfer extends Operation<WriteResult> {
   /** Undefined: it has a position of its own and waits for nobody. */
   readonly #turns: Turns | undefined;
   #written = 0;
-  // Rarely set: on the prototype.
-  /** Bytes that were sent as the data was taken, and are in no parcel. */
+  /** Bytes that were sent as the data was taken, and are in no parcel. Rarely set: on the prototype, as `fault`. */
   declare private sentBefore: number;
   /** The negative errno that came instead. */
   declare private fault: number;
@@ -95,9 +94,11 @@ export class Transfer extends Operation<WriteResult> {
     else if (sent < 0) this.fault = sent;
   }
 
-  /** Another write by the same object, for who does nothing else (`pipeTo`). It was one of its own, no fellow, and did well. */
+  /** Another write by the same object (`pipeTo`). It was one of its own, no fellow, and did well. */
   protected another(parcel: Parcel): void {
     this.renew();
+    this.slot = -1; // or no cancel would reach it while it waits
+    this.opcode = this.#target.codes.single;
     this.#parcels = [parcel];
     this.#total = parcel.length;
     this.#written = 0;

@@ -11,7 +11,8 @@ import type { Proactor, StreamWriteOptions, StreamWriterOptions } from 'ritsu';
 import { ZERO_COPY } from '../../dist/op.js';
 import { onEachAlone } from '../support/backends.ts';
 import { internals } from '../support/internals.ts';
-import { disposed, drain, tcpPair, unixPair } from '../support/net.ts';
+import { disposed, drain, pause, tcpPair, unixPair } from '../support/net.ts';
+import { MUCH, relayOf, take } from '../support/relay.ts';
 import { sameBytes } from '../support/same.ts';
 
 const KIB = 1024;
@@ -69,4 +70,25 @@ onEachAlone('a long one: what is left goes the same way, and passing on does, to
   t.is(await passing, content.length);
   sameBytes(t, await receiving, content);
   t.true(sent() > 8, `${sent()}`);
+});
+
+onEachAlone('passed on: also by the write that took others along before', {}, async (t, proactor) => {
+  const sent = counting(proactor);
+  const { client, source, target, sink } = await disposed(t, relayOf(proactor));
+  const piping = source.pipeTo(target.writer({ zeroCopy: true }));
+  await client.writer().writeAll('first');
+  t.is((await take(sink, 5)).toString(), 'first');
+  const others = [target.writer().writeAll(Buffer.alloc(MUCH))];
+  await client.writer().writeAll('second');
+  await pause(50); // it waits for its turn
+  others.push(target.writer().writeAll('third'));
+  await take(sink, MUCH);
+  t.is((await take(sink, 11)).toString(), 'secondthird');
+  await Promise.all(others);
+  const before = sent();
+  const large = Buffer.alloc(60_000, 'large');
+  await client.writer().push(large).end();
+  sameBytes(t, await drain(sink.allocator()), large);
+  t.is(await piping, 60_011);
+  t.true(sent() > before);
 });

@@ -1,13 +1,14 @@
 /** What `pipeTo` is between: a client, a source, a target and a sink; and how they are fed and emptied. */
 import type { ExecutionContext } from 'ava';
 import type { LateOutcome, Proactor, Stream } from 'ritsu';
-import { eventually, pause, tcpPair } from './net.ts';
+import { eventually, pause, tcpPair, unixPair } from './net.ts';
 import type { Pair } from './net.ts';
 import type { Random } from './random.ts';
 
 const MIB = 2 ** 20;
-/** More than all buffers of two connections hold. */
+/** More than all that is between a client and a sink holds: of TCP, and of Unix sockets. */
 export const MUCH = 24 * MIB;
+export const ENOUGH = 8 * MIB;
 
 /** The error of a `pipeTo`. */
 export interface Failure extends Error {
@@ -34,6 +35,11 @@ export async function relayOf(proactor: Proactor, from: PairOf = tcpPair, to: Pa
     await Promise.all([first[Symbol.asyncDispose](), second[Symbol.asyncDispose]()]);
   };
   return { client: first.outside, source: first.inside, target: second.inside, sink: second.outside, [Symbol.asyncDispose]: dispose };
+}
+
+/** By Unix sockets, of which the buffers are small. */
+export function smallRelayOf(proactor: Proactor): Promise<Relay> {
+  return relayOf(proactor, unixPair, unixPair);
 }
 
 /** Every block is back: those that were sent when the kernel has let go. */
@@ -63,7 +69,11 @@ export async function fill(stream: Stream, content: Buffer, random: Random): Pro
     sent = at;
   });
   sending.catch(() => {}); // told when it is awaited
-  for (let before = -1; before < sent || sent === 0; await pause(200)) before = sent;
+  let before = -1;
+  for (let quiet = 0; quiet < 4; await pause(80)) {
+    quiet = before === sent && sent > 0 ? quiet + 1 : 0;
+    before = sent;
+  }
   return { sending };
 }
 

@@ -124,7 +124,7 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
     this.direct = undefined;
     this.#flow = 'idle';
     const verdict = verdictOf(completion.result, false);
-    const isKept = verdict === 'bytes' && (read.abandoned || this.hasStashed);
+    const isKept = verdict === 'bytes' && (read.abandoned || this.stash?.isEmpty === false);
     const goesOn = verdict === 'not ready' || verdict === 'again' || (isKept && !read.abandoned);
     if (isKept) this.keepBytes(read, completion);
     if (goesOn && read.cancelCause === undefined) {
@@ -181,10 +181,6 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
     });
   }
 
-  private get hasStashed(): boolean {
-    return this.stash !== undefined && !this.stash.isEmpty;
-  }
-
   private stashed(): Stash {
     return (this.stash ??= new Stash(this.#channel.proactor, this));
   }
@@ -200,7 +196,7 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
   private arrived(block: Block, length: number): void {
     const read = this.first();
     if (this.#closed) giveBack(block);
-    else if (read?.isReady && read.block === undefined && !this.hasStashed && length <= read.length) {
+    else if (read?.isReady && read.block === undefined && this.stash?.isEmpty !== false && length <= read.length) {
       read.block = block;
       this.answerFirst(length);
     } else this.stashed().push(block, length);
@@ -238,10 +234,14 @@ export class Intake extends StreamReads implements GroupUser, ReadQueue, Inquire
     if (this.#closed || !this.#channel.proactor.open) read.refuse(() => closedError('read'));
     else if (!read.isArmed) read.arm();
     else if (!read.isReady) return false; // it waits for memory
-    else if (this.hasStashed) this.answerFrom(this.stashed());
+    else if (this.stash?.isEmpty === false) this.answerFrom(this.stashed());
     else if (this.end !== undefined) this.answerFirst(this.end);
     else {
-      this.ask(read);
+      try {
+        this.ask(read);
+      } catch (error) {
+        read.refuse(() => error as Error); // no memory to be had
+      }
       return this.#flow === 'idle';
     }
     return true;

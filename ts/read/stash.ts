@@ -94,16 +94,20 @@ export class Stash {
     return bytes;
   }
 
-  /** Give the group's blocks back; the bytes go on in memory of their own. */
+  /** Give the group's blocks back; the bytes go on in memory of their own. Where there is none, they stay. */
   spill(): void {
     const size = this.#host.streamGroup.size;
     const spilled = new Fifo<Chunk>();
     const total = this.#bytes;
-    while (!this.isEmpty) {
-      const length = Math.min(size, this.#bytes);
-      const chunk = new Chunk(allocate(this.#host, length), 0, length);
-      this.copyTo(rangeOf(chunk.block, 0, length));
-      spilled.push(chunk);
+    try {
+      while (!this.isEmpty) {
+        const length = Math.min(size, this.#bytes);
+        const chunk = new Chunk(allocate(this.#host, length), 0, length);
+        this.copyTo(rangeOf(chunk.block, 0, length));
+        spilled.push(chunk);
+      }
+    } catch {
+      for (const chunk of this.#chunks) spilled.push(chunk);
     }
     this.#chunks = spilled;
     this.#bytes = total;
