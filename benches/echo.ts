@@ -62,7 +62,7 @@ function idleRow(what: string, messageBytes: number): Row {
     plan: { mode: 'idle', transport: 'tcp', connections: 10_000, messageBytes },
     engines: echoing,
     baselines: [engines.nodeNet],
-    targets: [engines.allocator, engines.hybrid, engines.piped].map((style) => target('memory', style, { atMost: 1 })),
+    targets: [engines.allocator, engines.hybrid].map((style) => target('memory', style, { atMost: 1 })),
   };
 }
 

@@ -11,7 +11,7 @@
 import { abandon, checkCancelOptions, limit, limitError, refusal } from './cancel.js';
 import type { CancelOptions, Ending, Stop } from './cancel.js';
 import type { Channel } from './channel.js';
-import { Deferred, traced } from './deferred.js';
+import { Deferred } from './deferred.js';
 import { AbortError, RitsuError, TimeoutError, argumentTypeError, checkBoolean, closedError, systemError } from './errors.js';
 import { isDetached, rangeOf } from './memory/block.js';
 import type { Block } from './memory/block.js';
@@ -39,10 +39,7 @@ const NAME = 'pipeTo';
 const EIO = -5;
 
 /** What an error of a write says of its data. */
-interface CutShort extends Error {
-  readonly bytesTransferred?: number;
-  readonly rest?: Buffer;
-}
+type CutShort = Error & { readonly bytesTransferred?: number; readonly rest?: Buffer };
 
 /** The writes of what was received, one after the other. It tells when the next one has the turn: `onSettled` would be too early. */
 class Onward extends Transfer {
@@ -85,8 +82,6 @@ class Onward extends Transfer {
  * is called when those are settled lets no exception out: they would take it for their own, and end twice.
  */
 class Piping extends Deferred<number> implements Landing {
-  /** Of one read. */
-  readonly length = LENGTH_MAX;
   readonly #source: StreamSource<Channel>;
   readonly #writer: Writer;
   readonly #resource: WriterResource;
@@ -98,11 +93,12 @@ class Piping extends Deferred<number> implements Landing {
   /** Bytes that the read brought. */
   #came = 0;
   #passed = 0;
+  // Rarely set: on the prototype. Very many connections may be passed on.
   /** It was ended by its signal or its time, the first of them: makes the error. */
-  #limited: (() => Error) | undefined = undefined;
+  declare private limited: (() => Error) | undefined;
   /** What was told at once (`prompt`). */
-  #told: Error | undefined = undefined;
-  #stop: Stop | undefined = undefined;
+  declare private told: Error | undefined;
+  declare private stop: Stop | undefined;
 
   constructor(source: StreamSource<Channel>, writer: Writer, end: boolean) {
     super();
@@ -115,8 +111,16 @@ class Piping extends Deferred<number> implements Landing {
 
   begin(options: CancelOptions): void {
     this.#source.channel.isPiped = true;
-    this.#stop = limit(options, (cause, reason) => this.#limit(cause, reason, options.prompt === true), this.#source.host.timers);
+    const { signal, timeout, prompt } = options;
+    if (signal !== undefined || timeout !== undefined) {
+      this.stop = limit(options, (cause, reason) => this.#limit(cause, reason, prompt === true), this.#source.host.timers);
+    }
     this.#receive();
+  }
+
+  /** Of one read. */
+  get length(): number {
+    return LENGTH_MAX;
   }
 
   arm(operation: ReadOperation): void {
@@ -149,22 +153,23 @@ class Piping extends Deferred<number> implements Landing {
   }
 
   #receive(): void {
-    if (this.#limited !== undefined) return this.#fail(this.#limited());
+    if (this.limited !== undefined) return this.#fail(this.limited());
     if (!this.#source.open) return this.#fail(closedError('read'));
     const { intake } = this.#source.channel;
     try {
       if (this.#read !== undefined) return intake.readAgain(this.#read, this.#source);
       const read = intake.read(this, undefined, this.#source);
       this.#read = read;
-      read.onSettled = () => this.#received(read);
-      if (read.settled) this.#received(read);
+      read.onSettled = received;
+      if (read.settled) this.received(read);
     } catch (error) {
       this.#fail(error as Error);
       if (this.#read?.settled === false) this.#source.giveUp(this.#read);
     }
   }
 
-  #received(read: StreamRead): void {
+  /** This read is settled. */
+  received(read: StreamRead): void {
     const { block, offset } = read;
     if (read.failed) this.#fail(read.error());
     else if (block !== undefined) this.#pass(block, offset, this.#came);
@@ -177,7 +182,7 @@ class Piping extends Deferred<number> implements Landing {
     const resource = this.#resource;
     let parcel: Parcel;
     try {
-      if (this.#limited !== undefined) throw this.#limited();
+      if (this.limited !== undefined) throw this.limited();
       this.#writer[RESOURCE](); // the program may have ended it
       parcel = Parcel.received(resource.target.host, block, offset, length);
     } catch (error) {
@@ -203,38 +208,41 @@ class Piping extends Deferred<number> implements Landing {
   }
 
   #limit(cause: 'abort' | 'timeout', reason: unknown, prompt: boolean): void {
-    if (this.#limited !== undefined) return;
-    this.#limited = () => tell(limitError(cause, reason, NAME), { bytesTransferred: this.#passed });
-    if (this.#stage === 'ending') return this.#fail(this.#limited()); // everything was passed on, and will be ended
+    if (this.limited !== undefined) return;
+    this.limited = () => tell(limitError(cause, reason, NAME), { bytesTransferred: this.#passed });
+    if (this.#stage === 'ending') return this.#fail(this.limited()); // everything was passed on, and will be ended
     const ending = { reason, prompt: false };
     if (this.#stage === 'writing') this.#resource.target.host.end(this.#write!, cause, ending);
     else if (this.#read !== undefined) this.#source.host.end(this.#read, cause, ending);
-    if (prompt && !this.settled) abandon(this, (this.#told = this.#limited()));
+    if (prompt && !this.settled) abandon(this, (this.told = this.limited()));
   }
 
   override succeed(passed: number): void {
     if (this.settled) return;
     this.#source.channel.isPiped = false;
-    this.#stop?.('completed');
+    this.stop?.('completed');
     super.succeed(passed);
   }
 
   /** `rest`: what was received and not written. The error has it only where it cannot be given back. */
   #fail(error: Error, rest?: Uint8Array): void {
     if (this.settled) return;
-    const isLimit = this.#limited !== undefined && (error instanceof AbortError || error instanceof TimeoutError);
+    const isLimit = this.limited !== undefined && (error instanceof AbortError || error instanceof TimeoutError);
     const left = rest === undefined ? undefined : this.#returned(rest);
-    const told = isLimit ? this.#limited!() : error;
+    const told = isLimit ? this.limited!() : error;
     tell(told, { bytesTransferred: this.#passed, rest: left, buffers: undefined });
-    if (this.#told !== undefined) tell(this.#told, { rest: left });
+    if (this.told !== undefined) tell(this.told, { rest: left });
     this.#finish(isLimit ? 'aborted' : 'failed', told);
   }
 
   #finish(ending: Ending, told: Error): void {
     if (this.settled) return;
     this.#source.channel.isPiped = false;
-    this.#stop?.(ending);
-    this.fail(() => told);
+    this.stop?.(ending);
+    this.fail(() => {
+      if (told instanceof Error && Object.isExtensible(told)) Error.captureStackTrace(told); // those who await it
+      return told;
+    });
   }
 
   /** The next read shall have it; what cannot be given back, since the stream is closed or there is no memory. */
@@ -248,6 +256,13 @@ class Piping extends Deferred<number> implements Landing {
       return rest;
     }
   }
+}
+
+Object.assign(Piping.prototype, { limited: undefined, told: undefined, stop: undefined });
+
+/** `onSettled` of its reads: one function, instead of one for each connection. */
+function received(this: StreamRead): void {
+  (this.landing as unknown as Piping).received(this);
 }
 
 /** Say on the error what became of the bytes; a program's own, of an `end` of its own, may be anything. */
@@ -272,7 +287,7 @@ function takeOut(block: Block, offset: number, length: number): Uint8Array | und
 }
 
 /** @internal `writer`: of a stream or a file. */
-export async function pipeTo(source: StreamSource<Channel>, writer: Writer, options: PipeToOptions = {}): Promise<number> {
+export function pipeTo(source: StreamSource<Channel>, writer: Writer, options: PipeToOptions = {}): Promise<number> {
   if (!(writer instanceof Writer)) throw argumentTypeError('target', 'an instance of TcpStream, UnixStream, Pipe, StreamWriter or FileWriter', writer);
   const cancel = checkCancelOptions(options);
   const end = checkBoolean('options.end', options.end) ?? true;
@@ -281,5 +296,5 @@ export async function pipeTo(source: StreamSource<Channel>, writer: Writer, opti
   if (source.channel.isPiped) throw new RitsuError('ERR_RITSU_IN_USE', `${NAME}: what comes on it is being passed on already`);
   const piping = new Piping(source, writer, end);
   piping.begin(cancel);
-  return traced(piping.promise);
+  return piping.promise;
 }

@@ -103,8 +103,12 @@ export class Stream implements AsyncDisposable {
    * @example
    * await Promise.all([client.pipeTo(server), server.pipeTo(client)]);
    */
-  async pipeTo(target: Stream | StreamWriter | FileWriter, options?: PipeToOptions): Promise<number> {
-    return pipeTo(this.#source, target instanceof Stream ? target.writer() : target, options);
+  pipeTo(target: Stream | StreamWriter | FileWriter, options?: PipeToOptions): Promise<number> {
+    try {
+      return pipeTo(this.#source, target instanceof Stream ? target.writer() : target, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Writes that were called finish, reads that wait fail with `ERR_RITSU_CLOSED`. Again gives the same promise. */
