@@ -9,6 +9,7 @@
  * ("never settled"); a lease, slot or descriptor that an error leaves behind; an answer that comes after the end (`stale`).
  */
 import * as fs from 'node:fs';
+import type { ExecutionContext } from 'ava';
 import { onEach } from './support/backends.ts';
 import { endedWith, reported, runProgram } from './support/child.ts';
 import { freshPath } from './support/files.ts';
@@ -25,20 +26,40 @@ const DONE = [
   'FileWriter.write', 'StreamWriter.write', 'Bytes.release', 'readFile', 'writeFile',
 ];
 
+/** What one of them misses another one comes by: which live objects there are is chance, and time. */
+const ATTEMPTS = 4;
+
+interface Report {
+  readonly findings: readonly object[];
+  readonly calls: number;
+  readonly done: number;
+  readonly called: object;
+  readonly did: Readonly<Record<string, number>>;
+}
+
+async function fuzz(t: ExecutionContext, backend: string, seed: number): Promise<Report> {
+  const directory = freshPath('fuzz');
+  fs.mkdirSync(directory);
+  const options = { nodeOptions: ['--expose-gc'], env: { RITSU_BACKEND: backend }, timeoutMs: LIMIT_MS };
+  const ended = await runProgram('fuzz-api', [CALLS, seed, directory], options);
+  endedWith(t, ended, 0, `fuzz-api with seed ${seed}`);
+  const { findings, calls, done, called, did } = reported(ended) as unknown as Report;
+  t.deepEqual(findings, []);
+  t.log(`seed ${seed}: ${calls} calls of ${Object.keys(called).length} functions, ${done} of them did what they were asked for`);
+  // The fuzz is worth something: it comes by everywhere, and mostly not in vain.
+  t.true(calls > CALLS * 0.7 && done > calls / 3, `${calls} calls, ${done} done`);
+  t.true(Object.keys(did).length > 150, `${Object.keys(did).length} functions did what they were asked for`);
+  return { findings, calls, done, called, did };
+}
+
 for (const [index, seed] of SEEDS.entries()) {
   onEach(`random calls of every public function, part ${index + 1}`, async (t, _proactor, backend) => {
     t.timeout(LIMIT_MS);
-    const directory = freshPath('fuzz');
-    fs.mkdirSync(directory);
-    const options = { nodeOptions: ['--expose-gc'], env: { RITSU_BACKEND: backend }, timeoutMs: LIMIT_MS };
-    const ended = await runProgram('fuzz-api', [CALLS, seed, directory], options);
-    endedWith(t, ended, 0, `fuzz-api with seed ${seed}`);
-    const { findings, calls, done, called, did } = reported(ended) as { findings: object[]; calls: number; done: number; called: object; did: Record<string, number> };
-    t.deepEqual(findings, []);
-    t.log(`seed ${seed}: ${calls} calls of ${Object.keys(called).length} functions, ${done} of them did what they were asked for`);
-    // The fuzz is worth something: it comes by everywhere, and mostly not in vain.
-    t.true(calls > CALLS * 0.7 && done > calls / 3, `${calls} calls, ${done} done`);
-    t.true(Object.keys(did).length > 150, `${Object.keys(did).length} functions did what they were asked for`);
-    t.deepEqual(DONE.filter((name) => did[name] === undefined), [], 'never done');
+    let missing: readonly string[] = DONE;
+    for (let attempt = 0; attempt < ATTEMPTS && missing.length > 0; attempt += 1) {
+      const { did } = await fuzz(t, backend, seed + attempt * 1000);
+      missing = missing.filter((name) => did[name] === undefined);
+    }
+    t.deepEqual(missing, [], 'never done');
   });
 }

@@ -281,7 +281,7 @@ export class FuzzValues {
       proactor: () => this.#around.proactor(), signal: () => this.#around.signal(), within: () => random.pick([live('CancelScope'), this.#around.signal(), undefined]), file: () => live('File'),
       resource: () => live('File', ...streams), reader: () => live(...readers), writer: () => live(...writers), stream: () => live(...streams), pool: () => random.pick([live('BufferPool'), undefined]),
       source: () => random.pick<unknown>([live(...streams), live(...readers), live(...writers), random.pick(this.#around.fds), FIFO, () => live(...streams), async () => live(...streams)]),
-      target: () => random.pick<unknown>([this.#port(), random.pick(SOCKETS), { port: this.#port(), host: HOST, proactor: this.#around.proactor() }, { path: random.pick(SOCKETS), proactor: this.#around.proactor() }]),
+      target: () => random.pick<unknown>([live(...streams), live(...writers), this.#port(), random.pick(SOCKETS), { port: this.#port(), host: HOST, proactor: this.#around.proactor() }, { path: random.pick(SOCKETS), proactor: this.#around.proactor() }]),
       options: () => (random.chance(0.4) ? { proactor: this.#around.proactor() } : this.options()), more: () => this.options(), callback: () => () => {}, connected: () => () => {}, error: () => new Error(ON_PURPOSE),
     };
   }
