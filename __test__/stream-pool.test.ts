@@ -15,6 +15,7 @@ import type { Bytes, Stream } from 'ritsu';
 import { onEachAlone } from './support/backends.ts';
 import { collectUntil } from './support/collect.ts';
 import { randomBytes } from './support/files.ts';
+import { internals } from './support/internals.ts';
 import { residentOutsideHeap } from './support/resident.ts';
 import { sameBytes } from './support/same.ts';
 import { pairOf, sendAll } from './support/streams.ts';
@@ -140,6 +141,39 @@ onEachAlone('what is only stashed starves nobody', { streamPool: { size: 4096, c
   t.deepEqual(seen, pairs.map(() => 'bcd'));
   await Promise.all(pairs.map(({ stream }) => stream.close()));
   t.is(proactor.stats().streamPool!.available, 4);
+});
+
+onEachAlone('what is stashed stays where it is when there is no memory to move it to, or not enough', { streamPool: { size: 4096, count: 6 } }, async (t, proactor, name) => {
+  const { backend } = internals(proactor);
+  const allocate = backend.allocate.bind(backend);
+  let [calls, refusals] = [0, 0];
+  backend.allocate = (size) => {
+    calls += 1;
+    if (calls % 3 === 1) return allocate(size); // the first block of a spill, and then no second
+    refusals += 1;
+    throw new RangeError('no memory');
+  };
+  const pairs = await Promise.all(Array.from({ length: 8 }, () => pairOf(proactor)));
+  const contents = pairs.map((_, index) => randomBytes(3 * 4096, index + 40));
+  for (const [index, { stream, peer }] of pairs.entries()) {
+    const read = stream.allocator().read();
+    peer.write('a');
+    (await read)!.release();
+    await sendAll(peer, contents[index]!);
+    await delay(5); // it is stashed, as far as there are blocks; for the next one some of it is to be moved
+  }
+  const seen = await Promise.all(
+    pairs.map(async ({ stream }) => {
+      const parts: Buffer[] = [];
+      for await (const bytes of stream.allocator()) parts.push(bytes.copy());
+      return Buffer.concat(parts);
+    }),
+  );
+  for (const [index, bytes] of seen.entries()) sameBytes(t, bytes, contents[index]!, `stream ${index}`);
+  t.true(refusals > 0 || name === 'node', 'and that was tried'); // Node takes nothing before it is asked for
+  backend.allocate = allocate;
+  await Promise.all(pairs.map(({ stream }) => stream.close()));
+  t.is(proactor.stats().streamPool!.available, 6);
 });
 
 onEachAlone('an idle connection holds no block', {}, async (t, proactor) => {

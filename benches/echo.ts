@@ -55,7 +55,10 @@ function bulk(mode: 'send' | 'receive', transport: SocketPlan['transport']): Row
   };
 }
 
-/** The submit style is not among those with a target: the memory is the caller's, and it is out as long as a read waits. */
+/**
+ * The submit style is not among those with a target: the memory is the caller's, and it is out as long as a read waits. Nor is what is
+ * passed on, which keeps the write that goes round.
+ */
 function idleRow(what: string, messageBytes: number): Row {
   return {
     title: `10,000 idle connections, ${what}, an op is a connection`,

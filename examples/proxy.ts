@@ -30,7 +30,7 @@ class Proxy {
       const target = await connect({ port, host, timeout: CONNECT_MS_MAX });
       ends.push(target);
       this.#streams.add(target);
-      // The blocks that were received are sent. No more is received than the other side takes, so a slow receiver slows its sender down.
+      // The blocks that were received are sent, and a slow receiver slows its sender down. The end of each direction is passed on, too.
       await Promise.all([client.pipeTo(target), target.pipeTo(client)]);
     } catch (error) {
       if (!client.closed) process.stderr.write(`${(error as Error).message}\n`);

@@ -35,7 +35,6 @@ export interface PipeToOptions extends CancelOptions {
 }
 
 const NAME = 'pipeTo';
-
 const EIO = -5;
 
 /** What an error of a write says of its data. */
@@ -247,11 +246,8 @@ class Piping extends Deferred<number> implements Landing {
 
   /** The next read shall have it; what cannot be given back, since the stream is closed or there is no memory. */
   #returned(rest: Uint8Array): Uint8Array | undefined {
-    if (rest.length === 0) return undefined;
-    if (!this.#source.open) return rest;
     try {
-      this.#source.channel.intake.prepend(rest);
-      return undefined;
+      return rest.length === 0 || this.#source.prepend(rest) ? undefined : rest;
     } catch {
       return rest;
     }

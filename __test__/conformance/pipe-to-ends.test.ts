@@ -114,7 +114,7 @@ onEachAlone('a source that is closed while the target takes nothing: the rest is
   const arriving = drain(sink.allocator());
   const { bytesTransferred, rest } = await failureOf(t, piping, { name: 'AbortError' });
   // Node takes no write back, and the simulated system may be too late to do so: then all of the piece went.
-  t.is(rest === undefined, backend === 'node' || (backend === 'simulated' && rest === undefined));
+  if (backend !== 'simulated') t.is(rest === undefined, backend === 'node');
   if (rest !== undefined) sameBytes(t, rest, content.subarray(bytesTransferred, bytesTransferred + rest.length));
   await target.shutdown();
   sameBytes(t, await arriving, content.subarray(0, bytesTransferred));

@@ -106,8 +106,13 @@ export class StreamSource<Live extends SourceChannel = SourceChannel> implements
   }
 
   giveBack({ value }: Deferred<Bytes | null>): boolean {
+    return this.prepend(value!.data);
+  }
+
+  /** These bytes are the next read's, a copy of them; false where there will be none. */
+  prepend(bytes: Uint8Array): boolean {
     if (!this.open) return false;
-    this.channel.intake.prepend(value!.data);
+    this.channel.intake.prepend(bytes);
     return true;
   }
 
